@@ -1,0 +1,178 @@
+// Package detect tells by its content, never by its name, what a file is, and opens it with the format's reader. It also holds what VM Import
+// takes and refuses.
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/raw"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
+)
+
+// Image is an open disk image with what it is.
+type Image struct {
+	diskimage.Image
+
+	Format    Format
+	SubFormat string // "streamOptimized"; empty where the format has none
+}
+
+// MismatchError says that a file is not of the format it was declared to be.
+type MismatchError struct {
+	Declared, Detected Format
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("the image was declared to be %s, but its content is %s; correct the format, or leave it out so that it is detected",
+		e.Declared, e.Detected)
+}
+
+// Detect looks at the first 64 KiB and the last 1536 bytes. An error is one of reading, or a *diskimage.CorruptError for a file that has the
+// magic of a format but a wrong version or checksum; the format is then given too.
+func Detect(r io.ReaderAt, size int64) (Format, error) {
+	v, err := look(r, size)
+	if err != nil {
+		return "", err
+	}
+	return detectIn(v)
+}
+
+func look(r io.ReaderAt, size int64) (*view, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("image of %d bytes: the size cannot be negative", size)
+	}
+	v := &view{size: size, head: make([]byte, min(size, headSize))}
+	if err := readFull(r, v.head, 0); err != nil {
+		return nil, fmt.Errorf("read the beginning of the image: %w", err)
+	}
+	if size <= headSize {
+		v.tail = v.head[max(0, size-tailSize):]
+		return v, nil
+	}
+	v.tail = make([]byte, tailSize)
+	if err := readFull(r, v.tail, size-tailSize); err != nil {
+		return nil, fmt.Errorf("read the end of the image: %w", err)
+	}
+	return v, nil
+}
+
+func readFull(r io.ReaderAt, p []byte, at int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n, err := r.ReadAt(p, at)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+}
+
+// Open opens size bytes of r, which stays the caller's. declared is the format the user gave, in any case, or empty. The content must agree with
+// it (*MismatchError), except that RAW takes any bytes as they are, as EC2 does. What is recognised but not read here is a
+// *diskimage.UnsupportedError.
+func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
+	want := Format(strings.ToUpper(declared))
+	if want == RAW && size > 0 {
+		return openRAW(r, size)
+	}
+	v, err := look(r, size)
+	if err != nil {
+		return nil, err
+	}
+	got, err := detectIn(v)
+	if want != "" && got != Empty && family(got) != want {
+		return nil, &MismatchError{Declared: want, Detected: got}
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch family(got) {
+	case RAW:
+		return openRAW(r, size)
+	case VMDK:
+		img, err := vmdk.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{Image: img, Format: VMDK, SubFormat: img.SubFormat()}, nil
+	default:
+		return nil, unsupported(v, got)
+	}
+}
+
+func openRAW(r io.ReaderAt, size int64) (*Image, error) {
+	img, err := raw.Open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{Image: img, Format: RAW}, nil
+}
+
+// family is the format that a user would declare.
+func family(f Format) Format {
+	if f == COWD || f == SESparse {
+		return VMDK
+	}
+	return f
+}
+
+// unsupported says of a file that is recognised why it is not read, and what to do.
+func unsupported(v *view, f Format) error {
+	e := &diskimage.UnsupportedError{Format: string(f)}
+	switch f {
+	case Empty:
+		e.Reason, e.Cure = "the file has no bytes", "upload the image again"
+	case VHD:
+		e.SubFormat = vhdSubFormat(v)
+		e.Reason, e.Cure = "this version does not read VHD images yet", qemuCure("vpc")
+		if e.SubFormat == Differencing {
+			e.Reason, e.Cure = "it is differencing: it holds only what differs from a parent", "merge it into its parent first"
+		}
+	case VHDX:
+		e.Reason, e.Cure = "this version does not read VHDX images yet", qemuCure("vhdx")
+	case QCOW, QCOW2, QED, VDI, Parallels, DMG:
+		e.Reason, e.Cure = "EC2 does not import this format", qemuCure(strings.ToLower(string(f)))
+	case ISO:
+		e.Reason, e.Cure = "it is an optical disc, not a disk image", "declare the format RAW if its bytes are to become the volume as they are"
+		if v.at(510, "\x55\xaa") {
+			e.SubFormat = "hybrid"
+		}
+	case GZIP, BZIP2, XZ, ZSTD, LZ4, LZMA, ZIP, SevenZip:
+		e.Reason, e.Cure = "it is compressed", "decompress it and upload the image inside"
+	case OVA:
+		e.Reason, e.Cure = "ImportSnapshot takes one disk, not an appliance", "unpack it with `tar xf` and upload the .vmdk inside"
+	case TAR:
+		e.Reason, e.Cure = "it is an archive", "unpack it with `tar xf` and upload the image inside"
+	case HTML, XML:
+		e.Reason, e.Cure = "it is a text page, probably the error message of a download", "download the image again and look at the beginning of the file"
+	}
+	return e
+}
+
+func qemuCure(from string) string {
+	return "convert it with `qemu-img convert -f " + from + " -O raw SRC DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
+}
+
+// Differencing is the sub-format of a VHD that needs a parent.
+const Differencing = "differencing"
+
+func vhdSubFormat(v *view) string {
+	switch kind, _ := vhdType(v); kind {
+	case 2:
+		return "fixed"
+	case 3:
+		return "dynamic"
+	case 4:
+		return Differencing
+	default:
+		return ""
+	}
+}

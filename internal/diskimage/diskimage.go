@@ -1,0 +1,35 @@
+// Package diskimage says what a disk image is to the rest of the program: bytes that can be read at any offset, and a map of which of them
+// carry data. It is the leaf that every format, the detection and the converter share; it opens nothing and imports the standard library only.
+package diskimage
+
+import (
+	"io"
+	"iter"
+)
+
+// Image is the virtual disk inside an image file. A value is immutable once opened.
+type Image interface {
+	// ReaderAt reads the virtual disk; holes read as zeros. It is safe for concurrent use.
+	io.ReaderAt
+
+	// Size is the virtual size in bytes.
+	Size() int64
+
+	// Extents yields the parts of the disk that the image stores: ordered by offset, merged, not overlapping, inside Size. What lies between
+	// them are holes, which read as zeros. A non-nil error is the last value yielded.
+	Extents() iter.Seq2[Extent, error]
+
+	Close() error
+}
+
+// Extent is one run of the virtual disk, in bytes.
+type Extent struct {
+	Offset int64
+	Length int64
+
+	// Zero is true where the image says explicitly that the run reads as zeros (a zero grain, a block in state ZERO).
+	Zero bool
+}
+
+// End is the offset of the first byte behind the extent.
+func (e Extent) End() int64 { return e.Offset + e.Length }

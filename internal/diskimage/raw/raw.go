@@ -1,0 +1,41 @@
+// Package raw reads RAW images: the file is the disk.
+package raw
+
+import (
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// Image is a RAW image.
+type Image struct {
+	file *io.SectionReader
+}
+
+// Open takes size bytes of r as they are. The length is kept, multiple of a sector or not.
+func Open(r io.ReaderAt, size int64) (diskimage.Image, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("RAW image of %d bytes: the size cannot be negative", size)
+	}
+	return &Image{file: io.NewSectionReader(r, 0, size)}, nil
+}
+
+// Size is the length of the file.
+func (i *Image) Size() int64 { return i.file.Size() }
+
+// ReadAt reads the file.
+func (i *Image) ReadAt(p []byte, off int64) (int, error) { return i.file.ReadAt(p, off) }
+
+// Extents yields the whole file as one run: a RAW image does not say where its zeros are, so the converter finds them.
+func (i *Image) Extents() iter.Seq2[diskimage.Extent, error] {
+	return func(yield func(diskimage.Extent, error) bool) {
+		if i.Size() > 0 {
+			yield(diskimage.Extent{Length: i.Size()}, nil)
+		}
+	}
+}
+
+// Close does nothing: the reader belongs to the caller.
+func (i *Image) Close() error { return nil }

@@ -1,0 +1,184 @@
+package vmdk
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// structureGrainData begins the name of the structure in every error about the compressed data of a grain.
+const structureGrainData = "compressed grain"
+
+// firstRead is how much of a grain is fetched before its length is known. Most grains of a sparse disk fit.
+const firstRead = 4096
+
+// scratch is what one reader needs: about two grains and a few KiB of tables, whatever the image claims.
+type scratch struct {
+	tables
+
+	grain      []byte // the last grain that was needed in part
+	grainIndex int64  // -1: none
+	packed     []byte
+	source     bytes.Reader
+	inflater   io.ReadCloser
+	spare      [1]byte
+}
+
+func newScratch(h *header) *scratch {
+	return &scratch{
+		tables: newTables(), grain: make([]byte, h.grainBytes()), grainIndex: -1, packed: make([]byte, grainHeaderSize+packedBound(h.grainBytes())),
+	}
+}
+
+// packedBound is the longest compressed form of a grain that a sane writer leaves: deflate's stored blocks, with a margin.
+func packedBound(grain int64) int64 { return grain + grain/1000 + 64 + sectorSize }
+
+// ReadAt reads the virtual disk.
+func (i *Image) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read the VMDK at offset %d: it is negative", off)
+	}
+	if off >= i.Size() {
+		return 0, io.EOF
+	}
+	want := p[:min(int64(len(p)), i.Size()-off)]
+	s := i.scratch.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
+	defer i.scratch.Put(s)
+
+	size := i.header.grainBytes()
+	n := 0
+	for n < len(want) {
+		grain, at := (off+int64(n))/size, (off+int64(n))%size
+		part := want[n:min(int64(len(want)), int64(n)+size-at)]
+		if err := i.readInGrain(s, grain, at, part); err != nil {
+			return n, err
+		}
+		n += len(part)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readInGrain reads part of one grain.
+func (i *Image) readInGrain(s *scratch, grain, at int64, part []byte) error {
+	if grain != s.grainIndex {
+		sector, err := i.grainEntry(&s.tables, grain)
+		if err != nil {
+			return err
+		}
+		switch {
+		case sector == gteAbsent || sector == gteZeroGrain:
+			clear(part)
+			return nil
+		case len(part) == len(s.grain):
+			return i.inflate(s, grain, int64(sector)*sectorSize, part)
+		}
+		s.grainIndex = -1
+		if err := i.inflate(s, grain, int64(sector)*sectorSize, s.grain); err != nil {
+			return err
+		}
+		s.grainIndex = grain
+	}
+	copy(part, s.grain[at:])
+	return nil
+}
+
+// inflate reads the grain at a place in the file into dst, which is a grain long.
+func (i *Image) inflate(s *scratch, grain, at int64, dst []byte) error {
+	packed, err := i.readPacked(s, grain, at)
+	if err != nil {
+		return err
+	}
+	n, err := s.unzip(packed, dst)
+	corrupt := func(field string, value any, reason string) error {
+		return &diskimage.CorruptError{
+			Format: format, Structure: fmt.Sprintf("%s %d", structureGrainData, grain), Field: field, Offset: at, Value: value, Reason: reason,
+		}
+	}
+	full := len(dst)
+	rest := int(min(int64(full), i.Size()-grain*int64(full)))
+	switch {
+	case errors.Is(err, errTooLong):
+		return corrupt("uncompressed length", nil, fmt.Sprintf("the data inflate to more than the %d bytes of a grain", full))
+	case err != nil:
+		return corrupt("", nil, fmt.Sprintf("the zlib data are damaged after %d bytes: %v", n, err))
+	case n == full, n == rest: // the last grain of a disk is stored as a whole grain, or as what is left of the disk
+		return nil
+	}
+	want := fmt.Sprintf("it must be %d", full)
+	if rest != full {
+		want += fmt.Sprintf(" or, at the end of the disk, %d", rest)
+	}
+	return corrupt("uncompressed length", n, want)
+}
+
+// readPacked reads the grain's own header and the compressed data behind it.
+func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
+	corrupt := func(field string, value any, reason string) error {
+		return &diskimage.CorruptError{
+			Format: format, Structure: fmt.Sprintf("header of grain %d", grain), Field: field, Offset: at, Value: value, Reason: reason,
+		}
+	}
+	have := min(firstRead, int64(len(s.packed)), i.fileSize-at) // at least grainHeaderSize, by checkEntry
+	if err := readFull(i.file, s.packed[:have], at); err != nil {
+		return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
+	}
+	le := binary.LittleEndian
+	if lba, want := le.Uint64(s.packed), uint64(grain)*i.header.grainSize; lba != want { //nolint:gosec // not negative
+		return nil, corrupt("LBA", lba, fmt.Sprintf("the grain table says that this is the grain of sector %d", want))
+	}
+	length := le.Uint32(s.packed[8:])
+	end := grainHeaderSize + int64(length)
+	switch {
+	case length == 0:
+		return nil, corrupt("compressed size", length, "this is a marker, not a grain")
+	case end > int64(len(s.packed)):
+		return nil, corrupt("compressed size", length, fmt.Sprintf("a grain of %d bytes is never that long", i.header.grainBytes()))
+	case end > i.fileSize-at:
+		return nil, corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", i.fileSize-at))
+	}
+	if end > have {
+		if err := readFull(i.file, s.packed[have:end], at+have); err != nil {
+			return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
+		}
+	}
+	return s.packed[grainHeaderSize:end], nil
+}
+
+var errTooLong = errors.New("too long")
+
+// unzip inflates packed into dst and reads on to the end of the stream, where the Adler-32 sum is verified.
+func (s *scratch) unzip(packed, dst []byte) (n int, err error) {
+	s.source.Reset(packed)
+	if s.inflater == nil {
+		s.inflater, err = zlib.NewReader(&s.source)
+	} else {
+		err = s.inflater.(zlib.Resetter).Reset(&s.source, nil) //nolint:forcetypeassert // documented of zlib.NewReader
+	}
+	if err != nil {
+		return 0, err
+	}
+	for {
+		into := dst[n:]
+		if len(into) == 0 {
+			into = s.spare[:]
+		}
+		m, err := s.inflater.Read(into)
+		switch {
+		case m > 0 && n == len(dst):
+			return n, errTooLong
+		case errors.Is(err, io.EOF):
+			return n + m, nil
+		case err != nil:
+			return n + m, err
+		}
+		n += m
+	}
+}

@@ -1,0 +1,199 @@
+// Package vmdk reads and writes stream-optimized VMDK images (VMware "Virtual Disk Format 5.0"): what ESXi, ovftool, AWS VM Export, open-vmdk and
+// qemu-img write, in all their layouts. The other kinds of VMDK are told apart and refused with a *diskimage.UnsupportedError.
+package vmdk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// StreamOptimized is the sub-format that is read here, and the only one that VM Import takes.
+const StreamOptimized = "streamOptimized"
+
+// Image is a stream-optimized VMDK. The file is read as needed; nothing is kept but the header and a few tables in use.
+type Image struct {
+	file     io.ReaderAt
+	fileSize int64
+	header   header
+	scratch  sync.Pool // of *scratch
+}
+
+// Open reads the headers. r belongs to the caller.
+func Open(r io.ReaderAt, size int64) (*Image, error) {
+	head := make([]byte, min(size, sectorSize))
+	if err := readFull(r, head, 0); err != nil {
+		return nil, fmt.Errorf("read the VMDK header: %w", err)
+	}
+	if err := refuseOtherKinds(r, size, head); err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(head, "header", 0)
+	if err != nil {
+		return nil, err
+	}
+	if h.subFormat() != StreamOptimized {
+		return nil, refuseUncompressed(&h)
+	}
+	if h.gdOffset == gdAtEnd {
+		if h, err = readFooter(r, size, h); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkEmbeddedDescriptor(r, size, &h); err != nil {
+		return nil, err
+	}
+	if err := checkPlaces(size, &h); err != nil {
+		return nil, err
+	}
+	img := &Image{file: r, fileSize: size, header: h}
+	img.scratch.New = func() any { return newScratch(&img.header) }
+	return img, nil
+}
+
+// Size is the capacity of the header in bytes.
+func (i *Image) Size() int64 { return i.header.size() }
+
+// SubFormat is "streamOptimized".
+func (i *Image) SubFormat() string { return i.header.subFormat() }
+
+// Close does nothing: the reader belongs to the caller.
+func (i *Image) Close() error { return nil }
+
+// checkPlaces holds the header's own places against the length of the file.
+func checkPlaces(size int64, h *header) error {
+	corrupt := func(field string, value uint64, reason string) error {
+		return &diskimage.CorruptError{Format: format, Structure: "header", Field: field, Value: value, Reason: reason}
+	}
+	sectors := uint64(size) / sectorSize //nolint:gosec // a file's length
+	if h.overHead > sectors {
+		return corrupt("overHead", h.overHead, fmt.Sprintf("the file has only %d sectors: it was cut off", sectors))
+	}
+	if h.gdOffset == 0 {
+		return corrupt("gdOffset", h.gdOffset, "there is no grain directory")
+	}
+	if !inFile(h.gdOffset, 4*h.gdEntries(), size) {
+		return corrupt("gdOffset", h.gdOffset,
+			fmt.Sprintf("a grain directory of %d entries there does not fit into the file of %d bytes: it was cut off, or the header is wrong",
+				h.gdEntries(), size))
+	}
+	if h.hasRedundantGD() && !inFile(h.rgdOffset, 4*h.gdEntries(), size) {
+		return corrupt("rgdOffset", h.rgdOffset,
+			fmt.Sprintf("a grain directory of %d entries there does not fit into the file of %d bytes", h.gdEntries(), size))
+	}
+	return nil
+}
+
+// hasRedundantGD: some writers set the flag, or the offset, alone.
+func (h *header) hasRedundantGD() bool {
+	return h.flags&flagRedundantGD != 0 && h.rgdOffset != 0 && h.rgdOffset != gdAtEnd
+}
+
+func checkEmbeddedDescriptor(r io.ReaderAt, size int64, h *header) error {
+	if h.descriptorOffset == 0 || h.descriptorSize == 0 {
+		return nil // an extent of its own; the flags have said what it is
+	}
+	length := int64(maxDescriptorBytes)
+	if h.descriptorSize <= maxDescriptorBytes/sectorSize {
+		length = int64(h.descriptorSize) * sectorSize //nolint:gosec // just compared
+	}
+	if !inFile(h.descriptorOffset, length, size) {
+		return &diskimage.CorruptError{
+			Format: format, Structure: "header", Field: "descriptorOffset", Value: h.descriptorOffset,
+			Reason: fmt.Sprintf("a descriptor of %d sectors there does not fit into the file of %d bytes", h.descriptorSize, size),
+		}
+	}
+	at := int64(h.descriptorOffset) * sectorSize //nolint:gosec // inside the file
+	text := make([]byte, length)
+	if err := readFull(r, text, at); err != nil {
+		return fmt.Errorf("read the VMDK descriptor at byte %d: %w", at, err)
+	}
+	return parseDescriptor(text).check(h, at)
+}
+
+// refuseOtherKinds knows the VMDK files that do not begin with a hosted sparse header.
+func refuseOtherKinds(r io.ReaderAt, size int64, head []byte) error {
+	switch {
+	case len(head) >= 4 && string(head[:4]) == magicHosted:
+		return nil
+	case len(head) >= 4 && string(head[:4]) == magicCOWD:
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: "vmfsSparse", Reason: "it is an ESX delta extent (COWD) without the disk it belongs to", Cure: exportCure,
+		}
+	case len(head) >= len(magicSESparse) && string(head[:len(magicSESparse)]) == magicSESparse:
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: "seSparse", Reason: "it is an ESXi delta extent (seSparse) without the disk it belongs to", Cure: exportCure,
+		}
+	}
+	text := make([]byte, min(size, 64<<10))
+	if err := readFull(r, text, 0); err != nil {
+		return fmt.Errorf("read the VMDK descriptor: %w", err)
+	}
+	d := parseDescriptor(text)
+	if d.createType == "" && d.extents == 0 {
+		return &diskimage.CorruptError{
+			Format: format, Structure: "header", Field: "magicNumber", Value: fmt.Sprintf("%q", head[:min(len(head), 4)]),
+			Reason: "this is neither a sparse extent nor a descriptor",
+		}
+	}
+	return &diskimage.UnsupportedError{
+		Format: format, SubFormat: d.createType,
+		Reason: "it is only the descriptor of a disk whose data are in other files", Cure: convertCure,
+	}
+}
+
+const (
+	convertCure = "convert it with `qemu-img convert -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"
+	exportCure  = "export the whole disk as a stream-optimized VMDK (ovftool, or \"Export OVF Template\")"
+)
+
+func refuseUncompressed(h *header) error {
+	e := &diskimage.UnsupportedError{Format: format, SubFormat: h.subFormat(), Cure: convertCure}
+	if h.flags&flagCompressed == 0 {
+		e.Reason = "it is sparse but not stream-optimized, and only stream-optimized VMDKs are read"
+	} else {
+		e.Reason = "its grains are compressed but carry no markers, which no known tool writes"
+	}
+	return e
+}
+
+// IsBadGrain tells whether err is about the compressed data of a grain, for which VM Import has words of its own.
+func IsBadGrain(err error) bool {
+	c, ok := errors.AsType[*diskimage.CorruptError](err)
+	return ok && c.Format == format && strings.HasPrefix(c.Structure, structureGrainData)
+}
+
+// IsBadCompression tells whether err is about the header's compressAlgorithm, for which VM Import has words of its own.
+func IsBadCompression(err error) (algorithm uint16, bad bool) {
+	c, ok := errors.AsType[*diskimage.CorruptError](err)
+	if !ok || c.Format != format || c.Field != fieldCompressAlgorithm {
+		return 0, false
+	}
+	algorithm, bad = c.Value.(uint16)
+	return algorithm, bad
+}
+
+// inFile tells whether length bytes at a sector lie in a file of size bytes. Both may be claims: nothing overflows.
+func inFile(sector uint64, length, size int64) bool {
+	if length < 0 || length > size {
+		return false
+	}
+	return sector <= uint64(size-length)/sectorSize //nolint:gosec // not negative
+}
+
+// readFull reads all of p: an image that ends earlier than its length said is an error of the source, not of the format.
+func readFull(r io.ReaderAt, p []byte, at int64) error {
+	n, err := r.ReadAt(p, at)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+}

@@ -1,0 +1,29 @@
+// Package sparse makes files whose untouched parts occupy no space.
+package sparse
+
+import (
+	"fmt"
+	"os"
+)
+
+// Create makes a new file of size bytes that reads as zeros, and writes nothing into it. A file that exists is refused. When Create fails it
+// leaves no file behind.
+func Create(path string, size int64) (*os.File, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("create %s: size %d is negative", path, size)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // volumes are to be readable by any tool
+	if err != nil {
+		return nil, err
+	}
+	err = markSparse(f)
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = os.Remove(path)
+		return nil, fmt.Errorf("create %s with %d bytes: %w", path, size, err)
+	}
+	return f, nil
+}

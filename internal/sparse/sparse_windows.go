@@ -1,0 +1,18 @@
+package sparse
+
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// markSparse sets the sparse attribute: without it NTFS allocates, and zeroes, everything before the last byte written. A file system that
+// cannot (FAT) gets an ordinary file: larger, not wrong.
+func markSparse(f *os.File) error {
+	var returned uint32
+	err := windows.DeviceIoControl(windows.Handle(f.Fd()), windows.FSCTL_SET_SPARSE, nil, 0, nil, 0, &returned, nil)
+	if err == windows.ERROR_INVALID_FUNCTION || err == windows.ERROR_NOT_SUPPORTED { //nolint:errorlint // errno values are compared as such
+		return nil
+	}
+	return err
+}
