@@ -1,6 +1,7 @@
 package sparse
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -11,7 +12,7 @@ import (
 func markSparse(f *os.File) error {
 	var returned uint32
 	err := windows.DeviceIoControl(windows.Handle(f.Fd()), windows.FSCTL_SET_SPARSE, nil, 0, nil, 0, &returned, nil)
-	if err == windows.ERROR_INVALID_FUNCTION || err == windows.ERROR_NOT_SUPPORTED { //nolint:errorlint // errno values are compared as such
+	if errors.Is(err, windows.ERROR_INVALID_FUNCTION) || errors.Is(err, windows.ERROR_NOT_SUPPORTED) {
 		return nil
 	}
 	return err

@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -251,13 +252,13 @@ const (
 // isVHD takes a footer with the right checksum at either end. A cookie without one is a damaged VHD, never RAW.
 func isVHD(v *view) (bool, error) {
 	_, err := vhdType(v)
-	if err == errNoCookie { //nolint:errorlint // a sentinel of this file
+	if errors.Is(err, errNoCookie) {
 		return false, nil
 	}
 	return true, err
 }
 
-var errNoCookie = fmt.Errorf("no VHD cookie")
+var errNoCookie = errors.New("no VHD cookie")
 
 // vhdType is the disk type of the footer that is valid: 2 fixed, 3 dynamic, 4 differencing.
 func vhdType(v *view) (uint32, error) {

@@ -131,7 +131,7 @@ func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
 		return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 	}
 	le := binary.LittleEndian
-	if lba, want := le.Uint64(s.packed), uint64(grain)*i.header.grainSize; lba != want { //nolint:gosec // not negative
+	if lba, want := le.Uint64(s.packed), uint64(grain)*i.header.grainSize; lba != want {
 		return nil, corrupt("LBA", lba, fmt.Sprintf("the grain table says that this is the grain of sector %d", want))
 	}
 	length := le.Uint32(s.packed[8:])

@@ -158,9 +158,9 @@ func (h *header) subFormat() string {
 	}
 }
 
-func (h *header) size() int64 { return int64(h.capacity) * sectorSize } //nolint:gosec // capped by parseHeader
+func (h *header) size() int64 { return int64(h.capacity) * sectorSize }
 
-func (h *header) grainBytes() int64 { return int64(h.grainSize) * sectorSize } //nolint:gosec // capped by parseHeader
+func (h *header) grainBytes() int64 { return int64(h.grainSize) * sectorSize }
 
 func (h *header) grains() int64 { return divUp(h.size(), h.grainBytes()) }
 

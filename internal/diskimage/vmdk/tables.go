@@ -43,7 +43,7 @@ func (i *Image) loadWindow(t *tables, start int64) (err error) {
 	h := &i.header
 	t.windowStart = -1
 	n := min(gdWindow, h.gdEntries()-start)
-	at := int64(h.gdOffset)*sectorSize + 4*start //nolint:gosec // inside the file, by checkPlaces
+	at := int64(h.gdOffset)*sectorSize + 4*start
 	if t.window, err = i.readEntries(t, t.window, at, n); err != nil {
 		return fmt.Errorf("read the grain directory at byte %d: %w", at, err)
 	}
@@ -59,7 +59,7 @@ func (i *Image) loadWindow(t *tables, start int64) (err error) {
 // compareRedundant guards against a primary entry that was zeroed: it would read as silent zeros, as it does elsewhere.
 func (i *Image) compareRedundant(t *tables, start, n int64) error {
 	h := &i.header
-	at := int64(h.rgdOffset)*sectorSize + 4*start //nolint:gosec // inside the file, by checkPlaces
+	at := int64(h.rgdOffset)*sectorSize + 4*start
 	b := t.buf[:4*n]
 	if err := readFull(i.file, b, at); err != nil {
 		return fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
@@ -68,7 +68,7 @@ func (i *Image) compareRedundant(t *tables, start, n int64) error {
 		if redundant := binary.LittleEndian.Uint32(b[4*k:]); entry == 0 && redundant != 0 {
 			return &diskimage.CorruptError{
 				Format: format, Structure: "grain directory", Field: fmt.Sprintf("entry %d", start+int64(k)),
-				Offset: int64(h.gdOffset)*sectorSize + 4*(start+int64(k)), //nolint:gosec // inside the file
+				Offset: int64(h.gdOffset)*sectorSize + 4*(start+int64(k)),
 				Value:  entry, Reason: fmt.Sprintf("the redundant directory has a grain table there, at sector %d", redundant),
 			}
 		}
@@ -90,7 +90,7 @@ func (i *Image) grainTable(t *tables, index int64) ([]uint32, error) {
 	if !inFile(uint64(sector), 4*n, i.fileSize) {
 		return nil, &diskimage.CorruptError{
 			Format: format, Structure: "grain directory", Field: fmt.Sprintf("entry %d", index),
-			Offset: int64(h.gdOffset)*sectorSize + 4*index, Value: sector, //nolint:gosec // inside the file
+			Offset: int64(h.gdOffset)*sectorSize + 4*index, Value: sector,
 			Reason: fmt.Sprintf("a grain table at that sector does not fit into the file of %d bytes: it was cut off, or damaged", i.fileSize),
 		}
 	}

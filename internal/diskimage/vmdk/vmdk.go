@@ -69,7 +69,7 @@ func checkPlaces(size int64, h *header) error {
 	corrupt := func(field string, value uint64, reason string) error {
 		return &diskimage.CorruptError{Format: format, Structure: "header", Field: field, Value: value, Reason: reason}
 	}
-	sectors := uint64(size) / sectorSize //nolint:gosec // a file's length
+	sectors := uint64(size) / sectorSize
 	if h.overHead > sectors {
 		return corrupt("overHead", h.overHead, fmt.Sprintf("the file has only %d sectors: it was cut off", sectors))
 	}
@@ -99,7 +99,7 @@ func checkEmbeddedDescriptor(r io.ReaderAt, size int64, h *header) error {
 	}
 	length := int64(maxDescriptorBytes)
 	if h.descriptorSize <= maxDescriptorBytes/sectorSize {
-		length = int64(h.descriptorSize) * sectorSize //nolint:gosec // just compared
+		length = int64(h.descriptorSize) * sectorSize
 	}
 	if !inFile(h.descriptorOffset, length, size) {
 		return &diskimage.CorruptError{
@@ -107,7 +107,7 @@ func checkEmbeddedDescriptor(r io.ReaderAt, size int64, h *header) error {
 			Reason: fmt.Sprintf("a descriptor of %d sectors there does not fit into the file of %d bytes", h.descriptorSize, size),
 		}
 	}
-	at := int64(h.descriptorOffset) * sectorSize //nolint:gosec // inside the file
+	at := int64(h.descriptorOffset) * sectorSize
 	text := make([]byte, length)
 	if err := readFull(r, text, at); err != nil {
 		return fmt.Errorf("read the VMDK descriptor at byte %d: %w", at, err)
@@ -182,7 +182,7 @@ func inFile(sector uint64, length, size int64) bool {
 	if length < 0 || length > size {
 		return false
 	}
-	return sector <= uint64(size-length)/sectorSize //nolint:gosec // not negative
+	return sector <= uint64(size-length)/sectorSize
 }
 
 // readFull reads all of p: an image that ends earlier than its length said is an error of the source, not of the format.
