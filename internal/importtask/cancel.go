@@ -1,0 +1,65 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// Cancel cancels the task, waits for its end and returns it, nil where EC2 does not know it. A task that had ended, or ends well in spite of the
+// call, is no error: the caller deletes the snapshot of one that completed first (P26).
+func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error) {
+	if id == "" {
+		return nil, errNoID
+	}
+	in := &ec2.CancelImportTaskInput{ImportTaskId: &id}
+	if reason != "" {
+		in.CancelReason = &reason
+	}
+	for wait := time.Second; ; wait = min(2*wait, slowPoll) {
+		call, cancel := bounded(ctx)
+		_, err := i.api.CancelImportTask(call, in, fewTries)
+		cancel()
+		if err == nil {
+			return i.end(ctx, id)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if throttled(err) || unavailable(err) || unreachable(err) && !beforeSending(err) {
+			i.log(ctx, "CancelImportTask is tried again", map[string]any{"import_task_id": id, "error": err.Error()})
+			if cause := pause(ctx, jittered(wait)); cause != nil {
+				return nil, fmt.Errorf("cancelling import task %s: %w; the last error was: %w", id, cause, err)
+			}
+			continue
+		}
+		// EC2 has no documented code for a task that has ended: what the task says decides whether the refusal matters.
+		t, lookup := i.Describe(ctx, id)
+		switch {
+		case lookup != nil:
+			return nil, fmt.Errorf("cancelling import task %s: %w; then: %w", id, err, lookup)
+		case t == nil && unknownTask(err):
+			return nil, nil
+		case t != nil && t.Outcome() != Running:
+			return i.end(ctx, id)
+		default:
+			return t, fmt.Errorf("cancelling import task %s: %w", id, err)
+		}
+	}
+}
+
+// end waits for the last status of a task that is about to end or has ended, as long as ctx allows: behind a deleting one nothing may be left.
+func (i *Importer) end(ctx context.Context, id string) (*Task, error) {
+	t, err := i.watch(ctx, id, watching{known: true})
+	switch {
+	case errors.Is(err, ErrGone):
+		return nil, nil
+	case err != nil:
+		return &t, fmt.Errorf("waiting for the end of import task %s, which is being cancelled: %w", id, err)
+	default:
+		return &t, nil
+	}
+}

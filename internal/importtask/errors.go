@@ -1,0 +1,124 @@
+package importtask
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// IsCode tells whether err is an answer of EC2 with one of these error codes.
+func IsCode(err error, codes ...string) bool { return slices.Contains(codes, codeOf(err)) }
+
+// codeOf is EC2's error code, "" for an error that is no answer.
+func codeOf(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// textOf is EC2's message in lower case, for an error that is no answer its whole text.
+func textOf(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return strings.ToLower(api.ErrorMessage())
+	}
+	return strings.ToLower(err.Error())
+}
+
+// statusOf is the HTTP status of the answer, 0 where there was none.
+func statusOf(err error) int {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
+		return answer.HTTPStatusCode()
+	}
+	return 0
+}
+
+// unknownTask: EC2 does not know the id. Every InvalidConversionTaskId code counts, .Malformed too: EC2 uses it for tasks that are gone (P21).
+func unknownTask(err error) bool {
+	code := codeOf(err)
+	return strings.HasPrefix(code, "InvalidConversionTaskId") || strings.HasPrefix(code, "InvalidImportTaskId") ||
+		IsCode(err, "InvalidTaskId.NotFound", "ImportTaskNotFound")
+}
+
+func throttled(err error) bool {
+	_, known := retry.DefaultThrottleErrorCodes[codeOf(err)]
+	return known || statusOf(err) == http.StatusTooManyRequests
+}
+
+// unavailable: the service failed on its side, and may or may not have done what it was asked.
+func unavailable(err error) bool {
+	return !noImportHere(err) && (statusOf(err) >= http.StatusInternalServerError ||
+		IsCode(err, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"))
+}
+
+// noImportHere: whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such action.
+func noImportHere(err error) bool {
+	switch status := statusOf(err); {
+	case status == http.StatusNotImplemented, IsCode(err, "InvalidAction", "UnsupportedOperation", "NotImplemented"):
+		return true
+	case status == http.StatusInternalServerError:
+		return isPage(err) || strings.Contains(textOf(err), "has not been implemented") ||
+			strings.Contains(textOf(err), "could not be found for service")
+	default:
+		return strings.Contains(textOf(err), "has not been implemented")
+	}
+}
+
+// isPage: the body of the error was no EC2 error. Depending on the page the SDK finds no code in it, or no XML.
+func isPage(err error) bool {
+	var syntax *xml.SyntaxError
+	return codeOf(err) == "UnknownError" || errors.As(err, &syntax) || strings.Contains(err.Error(), "XML syntax error")
+}
+
+// beforeSending: the request has not left this machine, so EC2 cannot have acted on it.
+func beforeSending(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || untrusted(err) || noCredentials(err)
+}
+
+// noCredentials: the SDK found none to sign with. It has no type for that; the words are those of its authentication step.
+func noCredentials(err error) bool { return strings.Contains(err.Error(), "get identity: ") }
+
+func untrusted(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	return errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &hostname)
+}
+
+// unreachable: the network failed, before or after sending, or a call took longer than its limit.
+func unreachable(err error) bool {
+	if codeOf(err) != "" || noCredentials(err) || untrusted(err) {
+		return false
+	}
+	var send *smithyhttp.RequestSendError
+	var canceled *aws.RequestCanceledError
+	var address *url.Error
+	var network net.Error
+	return errors.As(err, &send) || errors.As(err, &canceled) || errors.As(err, &address) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// answerLost: EC2 may have accepted the call, but its answer has not come through.
+func answerLost(err error) bool {
+	var torn *smithy.DeserializationError
+	return unavailable(err) || unreachable(err) && !beforeSending(err) ||
+		errors.As(err, &torn) && statusOf(err) == http.StatusOK
+}

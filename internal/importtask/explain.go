@@ -1,0 +1,123 @@
+package importtask
+
+import "strings"
+
+// Explanation says in a sentence or two each what a failure means and what to do. Users read it in a diagnostic, below EC2's own words.
+type Explanation struct {
+	Cause string
+	Cure  string
+	Blame Blame
+}
+
+// Blame is the part of the request that a failure points at.
+type Blame string
+
+const (
+	BlameNone          Blame = ""
+	BlameDiskContainer Blame = "disk_container" // the object in S3, or the way to it
+	BlameFormat        Blame = "format"
+	BlameRole          Blame = "role"
+	BlameKMSKey        Blame = "kms_key"
+	BlameTags          Blame = "tags"
+	BlameClientToken   Blame = "client_token"
+	BlameRegion        Blame = "region"
+)
+
+// ExplainTask explains the StatusMessage of a failed task. It returns false for a message that is not in the catalogue.
+func ExplainTask(message string) (Explanation, bool) {
+	message = strings.ToLower(message)
+	for _, f := range taskFailures {
+		for _, text := range f.texts {
+			if strings.Contains(message, text) {
+				return f.Explanation, true
+			}
+		}
+	}
+	return Explanation{}, false
+}
+
+type taskFailure struct {
+	texts []string // any of them, in lower case
+	Explanation
+}
+
+// taskFailures is the catalogue of StatusMessages; the first entry that fits counts. EC2 has changed case and prefix of these texts over the
+// years, so parts of them are matched, without case.
+var taskFailures = []taskFailure{
+	{[]string{"unsupported vmdk file format"}, Explanation{
+		Cause: "The object is a VMDK, but not of the streamOptimized sub-format, which is the only one VM Import reads.",
+		Cure: "Convert the disk with `qemu-img convert -O vmdk -o subformat=streamOptimized SOURCE DISK.vmdk` (or `-O raw`), " +
+			"upload the result and import that.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"unsupported specified file format"}, Explanation{
+		Cause: "The object's content is not an image of the format that was given or detected; compressed files (.gz, .xz, .zip) end like this too.",
+		Cure:  "Decompress the object, and make `format` say what it holds (raw, vhd, vhdx or vmdk), or convert the disk to raw and upload that.",
+		Blame: BlameFormat,
+	}},
+	{[]string{"ova with chunked disk files", "unsupported ova format", "ovf file parsing error"}, Explanation{
+		Cause: "The object is an OVA or a disk in several parts. ImportSnapshot takes one disk in one file.",
+		Cure:  "Unpack the OVA with `tar -xf`, convert its disk to a streamOptimized VMDK or to raw, upload that and import it.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"reason 404", "404 not found"}, Explanation{
+		Cause: "The object was no longer there when VM Import came to read it.",
+		Cure: "Keep the object until the import has completed: where Terraform manages it, refer to the object's resource in `disk_container`, " +
+			"so that it outlives the import.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"we do not have access to the given resource", "403 forbidden", "accessdenied", "access denied"}, Explanation{
+		Cause: "The service role cannot read the object: its policy or the bucket's does not allow it, or it may not use the KMS key that the object is encrypted with.",
+		Cure: "Allow the role s3:GetObject on the object, s3:GetBucketLocation and s3:ListBucket on the bucket, " +
+			"and kms:Decrypt on the key of an object that is encrypted with SSE-KMS.",
+		Blame: BlameRole,
+	}},
+	{[]string{"footers not identical"}, Explanation{
+		Cause: "The two footers of the VHD differ: it is a differencing disk, or it is damaged.",
+		Cure:  "Merge a differencing disk into its parent, or convert the disk again (`qemu-img convert -O vpc` or `-O raw`), and upload the result.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"uncompressed data has an invalid length", "uncompressed data has invalid length"}, Explanation{
+		Cause: "A compressed grain of the VMDK does not have the length its header says: the file is damaged.",
+		Cure:  "Compare the object with the original file, and upload it again; if they are the same, convert the disk again, to raw for example.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"unsupported compression algorithm"}, Explanation{
+		Cause: "The header of the VMDK says that its grains are not compressed. VM Import reads streamOptimized VMDKs only, which are.",
+		Cure:  "Convert the disk with `qemu-img convert -O vmdk -o subformat=streamOptimized SOURCE DISK.vmdk` and upload the result.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"image file was corrupted", "image file is corrupt"}, Explanation{
+		Cause: "VM Import found the image damaged. Uploads that broke off and VMDKs written by unusual tools end like this.",
+		Cure:  "Compare the object's size and checksum with the original file and upload it again, or convert the disk to raw and upload that.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"invalidkmskey", "kms key", "kmskey"}, Explanation{
+		Cause: "The snapshot could not be encrypted: the KMS key is disabled or pending deletion, lies in another Region, " +
+			"or the service role has no right to use it. EC2 checks the key only while the import runs.",
+		Cure: "Use an enabled symmetric key of the same Region, and allow the role kms:CreateGrant, kms:Decrypt, kms:DescribeKey, kms:Encrypt, " +
+			"kms:GenerateDataKey* and kms:ReEncrypt* on it.",
+		Blame: BlameKMSKey,
+	}},
+	{[]string{
+		"unsupported kernel version", "no valid partitions", "not a valid volume", "unknown os", "missing os files", "efi partition detected",
+		"grub/menu.lst", "firstbootfailure",
+	}, Explanation{
+		Cause: "VM Import looked for an operating system inside the disk. ImportImage does that; ImportSnapshot is not known to.",
+		Cure:  "Import the disk again; if the message comes back, report it to AWS Support with the id of the task.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"servererror", "server error", "internal error", "internalerror"}, Explanation{
+		Cause: "VM Import failed on AWS's side; the image is not to blame.",
+		Cure:  "Import again; if it keeps failing, report it to AWS Support with the id of the task.",
+	}},
+	{[]string{"disk validation failed"}, Explanation{
+		Cause: "VM Import read the object and found that it is no disk image it takes; its own words in the brackets say why.",
+		Cure:  "Check the object with `qemu-img info`; a raw image, or a VMDK of sub-format streamOptimized, is the safest thing to upload.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"cancel"}, Explanation{
+		Cause: "The import was cancelled, by a call of CancelImportTask from somewhere.",
+		Cure:  "Apply again to import anew.",
+	}},
+}

@@ -1,0 +1,207 @@
+package importtask
+
+import (
+	"net/http"
+	"strings"
+)
+
+// ExplainCall explains an error of a call to EC2. It returns false for one that is not in the catalogue.
+func ExplainCall(err error) (Explanation, bool) {
+	if err == nil {
+		return Explanation{}, false
+	}
+	code, text := codeOf(err), textOf(err)
+	for _, f := range callFailures {
+		if f.matches(err, code, text) {
+			return f.Explanation, true
+		}
+	}
+	return Explanation{}, false
+}
+
+// callFailure is one entry of the catalogue. All of the conditions that are set must hold.
+type callFailure struct {
+	codes string   // separated by spaces; a trailing * stands for any rest
+	texts []string // all of them are in the message, in lower case
+	when  func(error) bool
+	Explanation
+}
+
+func (f callFailure) matches(err error, code, text string) bool {
+	if f.when != nil && !f.when(err) {
+		return false
+	}
+	for _, part := range f.texts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	if f.codes == "" {
+		return true
+	}
+	for want := range strings.FieldsSeq(f.codes) {
+		prefix, open := strings.CutSuffix(want, "*")
+		if code == want || open && strings.HasPrefix(code, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// rolePolicy is what the service role needs on the bucket, for the cures.
+const rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:ListBucket on the bucket"
+
+// callFailures is the catalogue of EC2's error answers, and of calls that got none; the first entry that fits counts.
+var callFailures = []callFailure{
+	{when: noImportHere, Explanation: Explanation{
+		Cause: "There is no image import at this EC2 endpoint. LocalStack and moto, for example, do not offer it.",
+		Cure:  "Remove the custom endpoint to import on AWS, or set `local = {}` in the provider block to import without AWS.",
+	}},
+	{codes: "DryRunOperation", Explanation: Explanation{
+		Cause: "The call was a dry run, and the caller has the permission for it.",
+		Cure:  "Nothing needs doing. A dry run looks at no role, object or key, so the import itself can still be refused.",
+	}},
+
+	// What the service role, the object and the key are refused for comes as InvalidParameter.
+	{codes: "InvalidParameter*", texts: []string{"does not exist or does not have sufficient permissions"}, Explanation: Explanation{
+		Cause: "VM Import cannot use the service role: there is no role of this name in the account, its trust policy does not let vmie.amazonaws.com " +
+			"assume it with the external id `vmimport`, it lacks rights on the bucket or the KMS key, or the caller may not pass it (the root user never may).",
+		Cure: "Check the role (`vmimport` where `role_name` is not set): trust vmie.amazonaws.com with sts:Externalid = vmimport, and allow " + rolePolicy +
+			", ec2:ModifySnapshotAttribute, ec2:CopySnapshot, ec2:RegisterImage and ec2:Describe*. Customer KMS keys need their own rights.",
+		Blame: BlameRole,
+	}},
+	{codes: "InvalidParameter*", texts: []string{"assumed-role/", "is not authorized to perform"}, Explanation: Explanation{
+		Cause: "VM Import has assumed the service role, but the role may not do what the message names.",
+		Cure:  "Allow the role " + rolePolicy + "; for objects encrypted with SSE-KMS also kms:Decrypt on their key.",
+		Blame: BlameRole,
+	}},
+	{texts: []string{"does not have access to the s3 object"}, Explanation: Explanation{
+		Cause: "The object is not there, or the caller of ImportSnapshot may not read it.",
+		Cure: "Check bucket and key, letter by letter, and allow the caller's own credentials (not only the service role) s3:GetObject on the object " +
+			"and s3:GetBucketLocation on the bucket.",
+		Blame: BlameDiskContainer,
+	}},
+	{texts: []string{"not local to the region"}, Explanation: Explanation{
+		Cause: "The bucket lies in another Region than the one the import was asked for. VM Import reads from its own Region only.",
+		Cure:  "Import in the bucket's Region (argument `region`), or copy the object to a bucket in this Region.",
+		Blame: BlameRegion,
+	}},
+	{texts: []string{"disk-image-size=0 has an invalid format"}, Explanation: Explanation{
+		Cause: "EC2 does not recognise the object as a disk image of the given format.",
+		Cure:  "Make `format` say what the object holds (raw, vhd, vhdx or vmdk), and upload it uncompressed.",
+		Blame: BlameFormat,
+	}},
+	{codes: "InvalidParameter*", texts: []string{"kms"}, Explanation: kmsKey},
+	{codes: "InvalidKmsKey* KMS.* KMSKeyNotAccessibleFault CustomerKeyHasBeenRevoked InvalidKMSKey*", Explanation: kmsKey},
+
+	{codes: "IdempotentParameterMismatch", Explanation: Explanation{
+		Cause: "EC2 has seen this client token with another request.",
+		Cure:  "Choose another `client_token` whenever anything else of the import changes, or leave it unset to get a new one for each import.",
+		Blame: BlameClientToken,
+	}},
+
+	// Tags before permissions: a refused tag also comes as UnauthorizedOperation.
+	{codes: "UnauthorizedOperation AccessDenied*", texts: []string{"createtags"}, Explanation: Explanation{
+		Cause: "The caller may import, but may not tag: ec2:CreateTags is not allowed.",
+		Cure:  "Allow the caller ec2:CreateTags on import-snapshot-task/* and on snapshot/*, or remove the tags (those of `default_tags`, too).",
+		Blame: BlameTags,
+	}},
+	{codes: "TagPolicyViolation", Explanation: Explanation{
+		Cause: "A tag policy of the AWS organization refuses a tag, or the spelling of its key or value.",
+		Cure:  "Write the tags as the policy wants them; `aws organizations describe-effective-policy --policy-type TAG_POLICY` shows it.",
+		Blame: BlameTags,
+	}},
+	{codes: "TagLimitExceeded", Explanation: Explanation{
+		Cause: "A resource may have 50 tags, and these are more, those of `default_tags` included.",
+		Cure:  "Remove some tags.",
+		Blame: BlameTags,
+	}},
+	{codes: "InvalidTagKey.Malformed InvalidTag*", Explanation: Explanation{
+		Cause: "EC2 refuses the key or the value of a tag.",
+		Cure:  "Use keys of 1 to 127 characters that do not begin with `aws:`, and values of at most 256 characters.",
+		Blame: BlameTags,
+	}},
+	{codes: "ConcurrentTagAccess", Explanation: Explanation{
+		Cause: "Something else was changing the same tags at the same moment.",
+		Cure:  "Apply again.",
+		Blame: BlameTags,
+	}},
+
+	{codes: "UnauthorizedOperation AccessDenied*", texts: []string{"passrole"}, Explanation: Explanation{
+		Cause: "The caller may not hand the service role to VM Import.",
+		Cure:  "Allow the caller iam:PassRole on the role.",
+		Blame: BlameRole,
+	}},
+	{codes: "UnauthorizedOperation AccessDenied*", Explanation: Explanation{
+		Cause: "The caller's policies do not allow this call.",
+		Cure: "An import needs ec2:ImportSnapshot (on import-snapshot-task/* and snapshot/*), ec2:DescribeImportSnapshotTasks, ec2:CancelImportTask, " +
+			"ec2:DescribeSnapshots, ec2:DeleteSnapshot, ec2:CreateTags and ec2:DeleteTags. " +
+			"An encoded message is read with `aws sts decode-authorization-message`.",
+	}},
+	{codes: "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch InvalidSecurity IncompleteSignature MissingAuthenticationToken",
+		Explanation: Explanation{
+			Cause: "EC2 does not accept the credentials: they are wrong, disabled, or belong to another partition or to a Region that is not enabled.",
+			Cure:  "Check with `aws sts get-caller-identity` which credentials are used, and whether the account has the Region enabled.",
+		}},
+	{codes: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired", Explanation: Explanation{
+		Cause: "The session of the credentials has ended, or this machine's clock is wrong by more than 15 minutes.",
+		Cure:  "Get new credentials or set the clock, and apply again. An import that has begun goes on meanwhile.",
+	}},
+	{codes: "OptInRequired", Explanation: Explanation{
+		Cause: "The account is not signed up for EC2 in this Region.",
+		Cure:  "Enable the Region for the account, or import in another one.",
+		Blame: BlameRegion,
+	}},
+
+	{codes: "ResourceCountLimitExceeded", Explanation: Explanation{
+		Cause: "The account runs as many imports at a time as EC2 allows in a Region.",
+		Cure:  "Wait for some of them to end, or run fewer at a time (`terraform apply -parallelism=N`); a longer create timeout waits longer.",
+	}},
+	{codes: "SnapshotLimitExceeded", Explanation: Explanation{
+		Cause: "The account has as many snapshots as its quota allows in this Region.",
+		Cure:  "Delete snapshots, or have the quota raised in Service Quotas.",
+	}},
+	{codes: "InvalidConversionTaskId*", Explanation: Explanation{
+		Cause: "EC2 does not know this import task in this account and Region. It forgets finished tasks after some days.",
+		Cure:  "Check account and Region. The snapshot of a finished task is found by its description, `Created by AWS-VMImport service for` and the id of the task.",
+	}},
+	{codes: "InvalidSnapshot.InUse", Explanation: Explanation{
+		Cause: "An AMI still uses the snapshot.",
+		Cure:  "Deregister the AMI first, then destroy again.",
+	}},
+	{when: throttled, Explanation: Explanation{
+		Cause: "EC2 throttles the calls of this account in this Region.",
+		Cure:  "Apply again later, with fewer operations at a time (`-parallelism=N`).",
+	}},
+
+	{when: noCredentials, Explanation: Explanation{
+		Cause: "No usable AWS credentials were found.",
+		Cure:  "Set `profile`, `access_key` and `secret_key`, `assume_role` or the AWS_* environment variables, or set `local = {}` to import without AWS.",
+	}},
+	{when: untrusted, Explanation: Explanation{
+		Cause: "The certificate of the EC2 endpoint is not trusted on this machine.",
+		Cure:  "Name the authority that signed it in `custom_ca_bundle` (or AWS_CA_BUNDLE); behind a proxy that opens TLS that is the proxy's own.",
+	}},
+	{when: beforeSending, Explanation: Explanation{
+		Cause: "No connection to the EC2 endpoint could be made, so nothing was asked of EC2.",
+		Cure:  "Check the network, the proxy settings, `region` and `endpoints`: a Region that does not exist has no endpoint either.",
+	}},
+	{when: func(err error) bool {
+		return codeOf(err) == "UnknownError" && statusOf(err) < http.StatusInternalServerError
+	},
+		Explanation: Explanation{
+			Cause: "What answered is not EC2: the answer is no EC2 error.",
+			Cure:  "Check `endpoints` and the proxy settings.",
+		}},
+	{when: answerLost, Explanation: Explanation{
+		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
+		Cure:  "Apply again. Where `client_token` is set, the next apply gets the import that may have begun.",
+	}},
+}
+
+var kmsKey = Explanation{
+	Cause: "The KMS key cannot be used for the snapshot: it is not in this Region, is disabled or asymmetric, or the service role has no right on it.",
+	Cure: "Use an enabled symmetric key of the same Region (or leave `kms_key_id` out for the account's default key), and allow the role kms:CreateGrant, " +
+		"kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and kms:ReEncrypt* on it.",
+	Blame: BlameKMSKey,
+}

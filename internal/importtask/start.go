@@ -1,0 +1,197 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Start asks EC2 for the import and returns its task.
+//
+// All tries carry the one ClientToken of in, so that one task results whatever the network does (P12). A call that is under way is not torn by
+// ctx: an interrupt in that moment would lose the id of a task that goes on and is paid for (P6). Waits between tries end with ctx.
+// Where EC2 refuses the tag MarkerTag, the import is started without it.
+func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task, error) {
+	switch {
+	case in == nil || aws.ToString(in.ClientToken) == "":
+		return Task{}, errors.New("ImportSnapshot without a client token could start a second import on a retry: set ClientToken")
+	case aws.ToBool(in.DryRun):
+		return Task{}, errors.New("a dry run starts no import: use Permitted")
+	}
+	request := *in
+	var since [len(repetitions)]time.Time // when each reason to repeat the call first showed
+	var waited [len(repetitions)]time.Duration
+	var last error
+	for {
+		if ctx.Err() != nil {
+			return Task{}, interrupted(context.Cause(ctx), last)
+		}
+		out, err := i.importSnapshot(ctx, &request)
+		if err == nil {
+			return started(out)
+		}
+		if bare, was := withoutMarker(request.TagSpecifications); was && markerRefused(err) {
+			i.log(ctx, "EC2 refused the marker tag on the import task; asking again without it",
+				map[string]any{"tag": MarkerTag, "error": err.Error()})
+			request.TagSpecifications = bare
+			continue
+		}
+		last = err
+		n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) })
+		if n < 0 {
+			return Task{}, fmt.Errorf("ImportSnapshot: %w", err)
+		}
+		r := repetitions[n]
+		if since[n].IsZero() {
+			since[n] = time.Now()
+		}
+		waited[n] = min(max(2*waited[n], r.first), r.most)
+		wait := jittered(waited[n])
+		if r.window > 0 {
+			left := r.window - time.Since(since[n])
+			if left <= 0 {
+				return Task{}, fmt.Errorf("ImportSnapshot, tried for %s (%s): %w", r.window, r.why, err)
+			}
+			wait = min(wait, left)
+		}
+		i.log(ctx, "ImportSnapshot is tried again: "+r.why, map[string]any{
+			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(since[n]).Round(time.Second).String(),
+		})
+		if cause := pause(ctx, wait); cause != nil {
+			return Task{}, interrupted(cause, last)
+		}
+	}
+}
+
+// Permitted asks EC2, by a dry run, whether the caller may make this request. It proves the caller's permission and nothing else: role, object and
+// key are looked at by the real call only (P29).
+func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) error {
+	request := *in
+	request.DryRun = aws.Bool(true)
+	// A dry run shares no token with the import, in case an emulator takes it for one.
+	request.ClientToken = nil
+	for {
+		out, err := i.api.ImportSnapshot(ctx, &request)
+		if bare, was := withoutMarker(request.TagSpecifications); was && err != nil && markerRefused(err) {
+			request.TagSpecifications = bare
+			continue
+		}
+		switch {
+		case IsCode(err, "DryRunOperation"):
+			return nil
+		case err != nil:
+			return fmt.Errorf("dry run of ImportSnapshot: %w", err)
+		}
+		if id := aws.ToString(out.ImportTaskId); id != "" {
+			// Some emulators ignore DryRun. What they have started is nobody's.
+			i.log(ctx, "the endpoint ignored DryRun and started an import; cancelling it", map[string]any{"import_task_id": id})
+			call, cancel := detached(ctx)
+			defer cancel()
+			if _, err := i.api.CancelImportTask(call, &ec2.CancelImportTaskInput{ImportTaskId: &id}, fewTries); err != nil {
+				return fmt.Errorf("the endpoint took a dry run for an import: cancelling task %s, which it started: %w", id, err)
+			}
+		}
+		return nil
+	}
+}
+
+// importSnapshot is one call, with the SDK's own tries.
+func (i *Importer) importSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
+	call, cancel := detached(ctx)
+	defer cancel()
+	return i.api.ImportSnapshot(call, in, fewTries)
+}
+
+// started is the task in EC2's answer. A 200 whose body is empty or something else decodes to an answer without an id.
+func started(out *ec2.ImportSnapshotOutput) (Task, error) {
+	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
+	if t.ID == "" {
+		return Task{}, errors.New("ImportSnapshot: the endpoint answered with success but named no import task; " +
+			"check that the endpoint is EC2's and that no proxy answers in its place")
+	}
+	return t, nil
+}
+
+// repetition is one reason to make the call again, with the same token.
+type repetition struct {
+	why         string
+	when        func(error) bool
+	first, most time.Duration // waits, doubling
+	window      time.Duration // 0: until ctx ends
+}
+
+// repetitions is the table of what is tried again; what is not in it fails at once.
+var repetitions = [...]repetition{
+	// A role that was just made is unknown to VM Import for some seconds, and the same words say that it will never do: hence the bound (P10, P11).
+	{
+		why: "the service role is not usable yet", when: roleNotReady,
+		first: 2 * time.Second, most: 15 * time.Second, window: 2 * time.Minute,
+	},
+	// EC2 runs few imports of an account at a time; the others wait their turn.
+	{
+		why: "too many imports run at a time", when: func(err error) bool { return IsCode(err, "ResourceCountLimitExceeded") },
+		first: 15 * time.Second, most: time.Minute,
+	},
+	{why: "EC2 throttles the calls", when: throttled, first: 2 * time.Second, most: time.Minute},
+	// The import may have begun: the same token gets its task.
+	{why: "the answer was lost", when: answerLost, first: time.Second, most: 15 * time.Second, window: 2 * time.Minute},
+}
+
+// roleNotReady knows the three texts of P10: no role, no right on the object, no access to the object.
+func roleNotReady(err error) bool {
+	if !IsCode(err, "InvalidParameter", "InvalidParameterValue") {
+		return false
+	}
+	text := textOf(err)
+	return strings.Contains(text, "does not exist or does not have sufficient permissions") ||
+		strings.Contains(text, "assumed-role/") && strings.Contains(text, "is not authorized to perform") ||
+		strings.Contains(text, "does not have access to the s3 object")
+}
+
+// markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every
+// refusal of permission counts; a try more is harmless. A token that was first used without the tag counts, too.
+func markerRefused(err error) bool {
+	switch code := codeOf(err); {
+	case slices.Contains([]string{
+		"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "TagPolicyViolation", "TagLimitExceeded", "IdempotentParameterMismatch",
+	}, code):
+		return true
+	case code == "UnknownParameter", strings.HasPrefix(code, "InvalidParameter"), strings.HasPrefix(code, "InvalidTag"):
+		text := textOf(err)
+		return strings.Contains(text, "tag") || strings.Contains(text, "import-snapshot-task")
+	default:
+		return false
+	}
+}
+
+// withoutMarker is specs less the marker, and whether it was there. A specification that is left without tags goes, EC2 refuses it.
+func withoutMarker(specs []ec2types.TagSpecification) (bare []ec2types.TagSpecification, was bool) {
+	for _, spec := range specs {
+		tags := slices.DeleteFunc(slices.Clone(spec.Tags), func(t ec2types.Tag) bool { return aws.ToString(t.Key) == MarkerTag })
+		was = was || len(tags) < len(spec.Tags)
+		if len(tags) > 0 {
+			spec.Tags = tags
+			bare = append(bare, spec)
+		}
+	}
+	return bare, was
+}
+
+// interrupted keeps the cause of a stop, and EC2's last words where there were some.
+func interrupted(cause, last error) error {
+	switch {
+	case last == nil:
+		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
+	case answerLost(last):
+		return fmt.Errorf("stopped while the answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, last)
+	default:
+		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, last)
+	}
+}
