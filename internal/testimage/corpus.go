@@ -1,0 +1,176 @@
+package testimage
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// Row is one image of the corpus, as its MANIFEST.tsv describes it.
+type Row struct {
+	File         string // inside the corpus
+	Format       string // "VMDK"; "detect" for files that are there to be recognised
+	SubFormat    string
+	VirtualSize  int64  // -1 where unknown
+	SHA256       string // of the whole disk; of the file for "detect"
+	Sparse64K    string // see Sparse64K; "-" where there is none
+	ExpectStrict string // "accept...", "refuse:..."
+
+	dir string
+}
+
+// Corpus is the manifest of the corpus of real images: in $EC2_CORPUS_DIR, or beside the repository. Without a corpus the test is skipped.
+func Corpus(t testing.TB) []Row {
+	t.Helper()
+	dir := corpusDir(t)
+	text, err := os.ReadFile(filepath.Join(dir, "MANIFEST.tsv"))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("no corpus of disk images in %s; set EC2_CORPUS_DIR", dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	rows := make([]Row, 0, len(lines))
+	for n, line := range lines[1:] {
+		f := strings.Split(line, "\t")
+		if len(f) < 9 {
+			t.Fatalf("MANIFEST.tsv, line %d: %d columns", n+2, len(f))
+		}
+		size, err := strconv.ParseInt(f[5], 10, 64)
+		if err != nil {
+			size = -1
+		}
+		rows = append(rows, Row{
+			File: f[0], Format: f[1], SubFormat: f[2], VirtualSize: size, SHA256: f[6], Sparse64K: f[7], ExpectStrict: f[8], dir: dir,
+		})
+	}
+	return rows
+}
+
+func corpusDir(t testing.TB) string {
+	if dir := os.Getenv("EC2_CORPUS_DIR"); dir != "" {
+		return dir
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(filepath.Dir(dir), "shared", "corpus")
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+}
+
+// Open opens the image, unpacked into a temporary file where the corpus keeps it compressed.
+func (r Row) Open(t testing.TB) (*os.File, int64) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(r.File)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if packed := r.unpack(t, f); packed != nil {
+		f = packed
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, info.Size()
+}
+
+// unpack is nil for a file that is in the corpus as it is. In detect/ some files are to be recognised as compressed: their names say so twice.
+func (r Row) unpack(t testing.TB, f *os.File) *os.File {
+	t.Helper()
+	if r.Format == "detect" && filepath.Base(r.File) == r.SubFormat {
+		return nil
+	}
+	var from io.Reader
+	switch filepath.Ext(r.File) {
+	case ".gz":
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatalf("%s: %v", r.File, err)
+		}
+		from = z
+	case ".bz2":
+		from = bzip2.NewReader(f)
+	default:
+		return nil
+	}
+	to, err := os.CreateTemp(t.TempDir(), "image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = to.Close() })
+	if err := copySparse(to, from); err != nil {
+		t.Fatalf("unpack %s: %v", r.File, err)
+	}
+	return to
+}
+
+// copySparse skips blocks of zeros: some images of the corpus unpack to hundreds of megabytes of them.
+func copySparse(to *os.File, from io.Reader) error {
+	buf, zeros := make([]byte, 64<<10), make([]byte, 64<<10)
+	size := int64(0)
+	for {
+		n, err := io.ReadFull(from, buf)
+		if n > 0 && !bytes.Equal(buf[:n], zeros[:n]) {
+			if _, err := to.WriteAt(buf[:n], size); err != nil {
+				return err
+			}
+		}
+		size += int64(n)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return to.Truncate(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Sparse64K is the digest that the manifest has for disks too large to hash: of every chunk of 64 KiB that is not all zero, its offset (8 bytes,
+// little-endian) and its bytes.
+func Sparse64K(img diskimage.Image) (string, error) {
+	const chunk = 64 << 10
+	h := sha256.New()
+	buf, zeros := make([]byte, chunk), make([]byte, chunk)
+	next := int64(0)
+	for e, err := range img.Extents() {
+		if err != nil {
+			return "", err
+		}
+		for at := max(next, e.Offset/chunk*chunk); at < e.End(); at += chunk {
+			b := buf[:min(chunk, img.Size()-at)]
+			if n, err := img.ReadAt(b, at); n < len(b) {
+				return "", err
+			}
+			if !bytes.Equal(b, zeros[:len(b)]) {
+				h.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
+				h.Write(b)
+			}
+			next = at + chunk
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
