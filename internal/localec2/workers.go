@@ -1,0 +1,142 @@
+package localec2
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+const (
+	// conversions bounds how many images are read and written at a time; each conversion has workers of its own.
+	conversions = 2
+
+	// lockPoll is how soon a dead process's task is taken over, and how soon a cancel by another process is noticed.
+	lockPoll = 500 * time.Millisecond
+)
+
+// workers carry on the tasks that this process is responsible for: those it started or canceled, and those it was asked to resume.
+type workers struct {
+	endpoint *Endpoint
+	store    *store
+	log      hclog.Logger
+	slots    chan struct{}
+
+	ctx  context.Context
+	quit context.CancelFunc
+
+	mu      sync.Mutex
+	jobs    map[string]*job
+	running sync.WaitGroup
+}
+
+// job is one owned task.
+type job struct {
+	id   string
+	kick chan struct{} // says: look at the store now
+}
+
+func newWorkers(e *Endpoint) *workers {
+	w := &workers{endpoint: e, store: e.store, log: e.log, slots: make(chan struct{}, conversions), jobs: map[string]*job{}}
+	w.ctx, w.quit = context.WithCancel(context.Background())
+	return w
+}
+
+// own makes a task this process's business until it is finished. A task that is owned already is looked at again.
+func (w *workers) own(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx.Err() != nil {
+		return
+	}
+	if j, ok := w.jobs[id]; ok {
+		select {
+		case j.kick <- struct{}{}:
+		default: // it is about to look anyway
+		}
+		return
+	}
+	j := &job{id: id, kick: make(chan struct{}, 1)}
+	w.jobs[id] = j
+	w.running.Add(1)
+	go func() {
+		defer w.running.Done()
+		w.attend(j)
+	}()
+}
+
+// attend works on the task as soon as no other process does, and takes over from one that dies.
+func (w *workers) attend(j *job) {
+	for {
+		finished, err := w.attempt(j)
+		if err != nil {
+			w.log.Error("cannot work on the import", "task", j.id, "error", err)
+		}
+		if finished && w.forget(j) {
+			return
+		}
+		timer := time.NewTimer(lockPoll)
+		select {
+		case <-j.kick:
+		case <-timer.C:
+		case <-w.ctx.Done():
+		}
+		timer.Stop()
+		if w.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// forget ends a job, unless someone has asked in the meantime to look again.
+func (w *workers) forget(j *job) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-j.kick:
+		return false
+	default:
+		delete(w.jobs, j.id)
+		return true
+	}
+}
+
+// attempt carries the task to its end if its lock is free, and reports whether it needs this process no more.
+func (w *workers) attempt(j *job) (finished bool, err error) {
+	lock, err := w.store.lockTask(j.id)
+	if err != nil {
+		return false, err
+	}
+	if lock != nil {
+		defer lock.release()
+	}
+	t, err := w.store.task(j.id)
+	if err != nil || t == nil {
+		return err == nil, err
+	}
+	if t.Status != statusActive && t.Status != statusDeleting {
+		return true, nil
+	}
+	if lock == nil {
+		return false, nil
+	}
+	if t.Status == statusActive {
+		completed, err := w.convert(j, *t)
+		if completed || err != nil {
+			return completed, err
+		}
+	}
+	if w.ctx.Err() != nil {
+		return true, nil
+	}
+	return true, w.store.finishTask(j.id)
+}
+
+// stop ends the work, without ending the tasks, and waits until nothing runs.
+func (w *workers) stop() {
+	w.mu.Lock()
+	w.quit()
+	w.mu.Unlock()
+	w.running.Wait()
+}
