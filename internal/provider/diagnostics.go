@@ -1,0 +1,157 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
+)
+
+// This file is the one place where errors become diagnostics: what was tried, EC2's words verbatim, then cause and cure where they are known, on
+// the attribute that is to blame where one is (P9).
+
+// callFailed is an error of a call. what is a sentence without its full stop.
+func callFailed(summary, what string, err error) diag.Diagnostic {
+	explanation, known := importtask.ExplainCall(err)
+	detail := fmt.Sprintf("%s: %s\n\n%s", what, err, explanationText(explanation, known))
+	return blame(explanation.Blame, summary, strings.TrimSpace(detail))
+}
+
+// importFailed is an import that EC2 gave up.
+func importFailed(m *importSnapshotModel, region string, failure *importtask.FailedError) diag.Diagnostic {
+	message := aws.ToString(failure.Task.Detail.StatusMessage)
+	explanation, known := importtask.ExplainTask(message)
+	if message == "" {
+		message = "(EC2 gives no reason)"
+	}
+	var detail strings.Builder
+	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s", message, explanationText(explanation, known))
+	facts(&detail, m, region, failure.Elapsed)
+	if !m.ClientToken.IsNull() {
+		fmt.Fprintf(&detail, "\n\nclient_token = %q stands for this failed import: change it before the next apply, else EC2 may answer with the same failed task.", m.ClientToken.ValueString())
+	}
+	return blame(explanation.Blame, "Import Failed", detail.String())
+}
+
+// startFailed is an import that never began.
+func startFailed(ctx context.Context, m *importSnapshotModel, region string, err error) diag.Diagnostic {
+	if ctx.Err() != nil {
+		return diag.NewErrorDiagnostic("Import Not Started", "The apply was interrupted before EC2 took the import. Nothing was started; the next apply begins anew.")
+	}
+	return callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), region), err)
+}
+
+// waitEnded is a wait that ended without the import's end: no time left, or EC2 does not answer. The import goes on, and the object stays.
+func waitEnded(m *importSnapshotModel, region string, elapsed time.Duration, err error) diag.Diagnostic {
+	var detail strings.Builder
+	summary := "Import Not Finished in Time"
+	explanation, known := importtask.Explanation{}, false
+	if errors.Is(err, context.DeadlineExceeded) {
+		fmt.Fprintf(&detail, "The import is not finished, but its time is over.\n\n")
+	} else {
+		summary = "Unable to Follow Import"
+		explanation, known = importtask.ExplainCall(err)
+		fmt.Fprintf(&detail, "EC2 took the import, but it could not be followed to its end: %s\n\n%s", err, explanationText(explanation, known))
+	}
+	facts(&detail, m, region, elapsed)
+	detail.WriteString("\n\nThe import continues in EC2, and its task is in the state. A resource that was being created is now tainted: " +
+		"`terraform untaint ADDRESS`, then `terraform apply` continues with the same task; an apply without untaint cancels it and imports anew. " +
+		"Raise timeouts.create (or timeouts.update, for a resumed import) where imports take longer.")
+	return blame(explanation.Blame, summary, detail.String())
+}
+
+// facts are what a user, or a support case, needs to know of one import.
+func facts(w *strings.Builder, m *importSnapshotModel, region string, elapsed time.Duration) {
+	var d taskDetailModel
+	ctx := context.Background()
+	if members(ctx, m.SnapshotTaskDetail, &d).HasError() {
+		d = taskDetailModel{}
+	}
+	c, _, _ := m.container(ctx)
+	format := c.Format.ValueString()
+	if format == "" {
+		format = "none (EC2 detects it)"
+	}
+	progress := d.Progress.ValueString()
+	if progress != "" {
+		progress += " %"
+	}
+	for _, fact := range [][2]string{
+		{"task", m.ImportTaskID.ValueString()}, {"Region", region}, {"source", sourceText(ctx, m)}, {"format sent", format},
+		{"last status", d.Status.ValueString()}, {"last progress", progress}, {"time spent", elapsed.Round(time.Second).String()},
+	} {
+		if fact[1] != "" {
+			fmt.Fprintf(w, "  %-13s %s\n", fact[0]+":", fact[1])
+		}
+	}
+}
+
+// sourceText names the image as configured.
+func sourceText(ctx context.Context, m *importSnapshotModel) string {
+	c, b, _ := m.container(ctx)
+	if url := c.URL.ValueString(); url != "" {
+		return url
+	}
+	return "s3://" + b.S3Bucket.ValueString() + "/" + b.S3Key.ValueString()
+}
+
+func explanationText(e importtask.Explanation, known bool) string {
+	if !known {
+		return ""
+	}
+	return fmt.Sprintf("Cause: %s\nCure: %s\n\n", e.Cause, e.Cure)
+}
+
+// blame puts a diagnostic on the attribute at fault.
+func blame(b importtask.Blame, summary, detail string) diag.Diagnostic {
+	if at, ok := blamed[b]; ok {
+		return diag.NewAttributeErrorDiagnostic(at, summary, detail)
+	}
+	return diag.NewErrorDiagnostic(summary, detail)
+}
+
+var blamed = map[importtask.Blame]path.Path{
+	importtask.BlameDiskContainer: path.Root("disk_container"),
+	importtask.BlameFormat:        path.Root("disk_container").AtName("format"),
+	importtask.BlameRole:          path.Root("role_name"),
+	importtask.BlameKMSKey:        path.Root("kms_key_id"),
+	importtask.BlameTags:          path.Root("tags"),
+	importtask.BlameClientToken:   path.Root("client_token"),
+	importtask.BlameRegion:        path.Root("region"),
+}
+
+// warning is the same diagnostic as a warning.
+func warning(d diag.Diagnostic) diag.Diagnostic {
+	if at, ok := d.(diag.DiagnosticWithPath); ok {
+		return diag.NewAttributeWarningDiagnostic(at.Path(), d.Summary(), d.Detail())
+	}
+	return diag.NewWarningDiagnostic(d.Summary(), d.Detail())
+}
+
+func asFailed(err error) *importtask.FailedError {
+	var failed *importtask.FailedError
+	if errors.As(err, &failed) {
+		return failed
+	}
+	return nil
+}
+
+// logTask writes one line for each change of a task, so that TF_LOG=INFO follows an import (W12).
+func logTask(ctx context.Context, task importtask.Task, elapsed time.Duration) {
+	tflog.Info(ctx, "import task "+task.ID, map[string]any{
+		"task": task.ID, "status": task.Status(), "message": aws.ToString(task.Detail.StatusMessage),
+		"progress": aws.ToString(task.Detail.Progress), "elapsed": elapsed.Round(time.Second).String(),
+	})
+}
+
+func logDebug(ctx context.Context, message string, fields map[string]any) {
+	tflog.Debug(ctx, message, fields)
+}

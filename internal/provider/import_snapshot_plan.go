@@ -1,0 +1,229 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
+)
+
+// ModifyPlan turns what Terraform proposes into what an apply will do. It calls AWS only to ask (dry run, unfinished imports, preflight), and
+// only where the provider's configuration is known.
+func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() || r.data == nil {
+		return // destroy, or a validation without provider
+	}
+	var config, plan importSnapshotModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	prior := stateOf(ctx, req.State, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+
+	plan.TagsAll = r.data.tags.all(plan.Tags)
+	r.planRegion(ctx, &plan, &config, prior, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+
+	if prior != nil {
+		plan.keepComputed(prior)
+		adopted, diags := isAdopted(ctx, req.Private)
+		resp.Diagnostics.Append(diags...)
+		replaced := r.dropSameKMSKey(ctx, replacements(ctx, prior, &plan, adopted), prior, &plan)
+		resp.RequiresReplace.Append(replaced...)
+		if token := plan.ClientToken; len(replaced) > 0 && !token.IsNull() && token.Equal(prior.ClientToken) {
+			resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Replacement Needs a New Client Token", fmt.Sprintf(
+				"A change of %s imports the image again, but client_token is still %q: with it EC2 would answer with the import that is already there. "+
+					"Change client_token together with it.", pathsText(replaced), token.ValueString()))
+		}
+		if len(replaced) == 0 && prior.SnapshotID.IsNull() {
+			plan.resume(&config)
+			resp.Diagnostics.AddWarning("Import Not Finished", fmt.Sprintf(
+				"The import task %s was started by an earlier apply that did not wait for its end. The next apply continues with the same task; nothing is imported anew.",
+				prior.ImportTaskID.ValueString()))
+		}
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+
+	if prior == nil && !resp.Diagnostics.HasError() {
+		r.look(ctx, &plan, &resp.Diagnostics)
+	}
+}
+
+// planRegion fills the Region that the configuration leaves to the provider. A Region that is not known yet keeps the prior one, because a
+// replacement must not come from not knowing.
+func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, prior *importSnapshotModel, diags *diag.Diagnostics) {
+	if !config.Region.IsNull() {
+		return
+	}
+	if r.data.known {
+		region, err := r.data.defaultRegion(ctx)
+		if err != nil {
+			diags.AddError("No Region", err.Error())
+			return
+		}
+		plan.Region = types.StringValue(region)
+	} else if prior != nil {
+		plan.Region = prior.Region
+	}
+}
+
+// keepComputed plans every computed attribute as it is: an update in place changes none of them.
+func (m *importSnapshotModel) keepComputed(prior *importSnapshotModel) {
+	before := append(prior.endStrings(), &prior.StorageTier, &prior.Region, &prior.ImportTaskID)
+	for i, s := range append(m.endStrings(), &m.StorageTier, &m.Region, &m.ImportTaskID) {
+		if s.IsUnknown() {
+			*s = *before[i]
+		}
+	}
+	if m.Encrypted.IsUnknown() {
+		m.Encrypted = prior.Encrypted
+	}
+	if m.VolumeSize.IsUnknown() {
+		m.VolumeSize = prior.VolumeSize
+	}
+	if m.SnapshotTaskDetail.IsUnknown() {
+		m.SnapshotTaskDetail = prior.SnapshotTaskDetail
+	}
+	if m.Source.IsUnknown() {
+		m.Source = prior.Source
+	}
+}
+
+// resume plans the rest of an unfinished import: what its end fills is unknown, which alone makes Terraform plan an update in place that keeps
+// dependents waiting for the real values.
+func (m *importSnapshotModel) resume(config *importSnapshotModel) {
+	for _, s := range m.endStrings() {
+		*s = types.StringUnknown()
+	}
+	m.VolumeSize = types.Int64Unknown()
+	m.SnapshotTaskDetail = types.ObjectUnknown(taskDetailTypes)
+	if config.Encrypted.IsNull() {
+		m.Encrypted = types.BoolUnknown()
+	}
+	if config.StorageTier.IsNull() {
+		m.StorageTier = types.StringUnknown()
+	}
+}
+
+// look asks before a new import: is one of the same request still running, does EC2 allow it, and is the image one that VM Import takes?
+func (r *importSnapshotResource) look(ctx context.Context, plan *importSnapshotModel, diags *diag.Diagnostics) {
+	if !r.data.known || plan.Region.IsUnknown() {
+		return
+	}
+	if plan.Preflight.ValueBool() {
+		r.preflightPlan(ctx, plan, diags)
+	}
+	if !plan.requestKnown(ctx) {
+		return
+	}
+	in, d := plan.importRequest(ctx, newToken())
+	diags.Append(d...)
+	if diags.HasError() {
+		return
+	}
+	if plan.ClientToken.IsNull() {
+		r.warnOfOrphans(ctx, plan, marker(plan.Region.ValueString(), in), diags)
+	}
+	if plan.DryRun.ValueBool() {
+		conn, err := r.data.connect(ctx, plan.Region.ValueString())
+		if err == nil {
+			err = conn.Tasks.Permitted(ctx, in)
+		}
+		if err != nil {
+			diags.Append(callFailed("Import Not Permitted", "EC2 would refuse this import (dry_run)", err))
+		}
+	}
+}
+
+// warnOfOrphans names imports of the same request that nobody waits for: their apply was killed before it could store the task (P6).
+func (r *importSnapshotResource) warnOfOrphans(ctx context.Context, plan *importSnapshotModel, marker string, diags *diag.Diagnostics) {
+	conn, err := r.data.connect(ctx, plan.Region.ValueString())
+	if err != nil {
+		diags.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		return
+	}
+	tasks, err := conn.Tasks.Unfinished(ctx)
+	if err != nil {
+		// Looking is a courtesy; the import itself may be allowed where listing is not.
+		logDebug(ctx, "cannot look for unfinished imports", map[string]any{"error": err.Error()})
+		return
+	}
+	var lines []string
+	for _, task := range tasks {
+		if task.Tags[importtask.MarkerTag] == marker {
+			lines = append(lines, fmt.Sprintf("  import {\n    to = ec2_import_snapshot.NAME   # this resource's address\n    id = %q\n  }",
+				task.ID+"@"+plan.Region.ValueString()))
+		}
+	}
+	if len(lines) > 0 {
+		diags.AddWarning("Unfinished Import of the Same Image", "An import of the same request is still running and is in no state that this plan sees, most "+
+			"likely because an earlier apply was killed. Applying this plan imports the image once more. To continue with the running import instead, add\n\n"+
+			strings.Join(lines, "\n")+"\n\nor run terraform import with that id. If another configuration waits for it, there is nothing to do.")
+	}
+}
+
+// dropSameKMSKey takes kms_key_id off the replacements where KMS says that the planned alias names the key the snapshot has (P3).
+func (r *importSnapshotResource) dropSameKMSKey(ctx context.Context, replaced path.Paths, prior, plan *importSnapshotModel) path.Paths {
+	if !replaced.Contains(path.Root("kms_key_id")) || !r.data.known || plan.KmsKeyID.ValueString() == "" || prior.KmsKeyARN.ValueString() == "" {
+		return replaced
+	}
+	conn, err := r.data.connect(ctx, prior.Region.ValueString())
+	if err != nil || conn.KMS == nil {
+		return replaced
+	}
+	out, err := conn.KMS.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: plan.KmsKeyID.ValueStringPointer()})
+	if err != nil {
+		logDebug(ctx, "cannot ask KMS which key kms_key_id names", map[string]any{"error": err.Error()})
+		return replaced
+	}
+	if out.KeyMetadata == nil || aws.ToString(out.KeyMetadata.Arn) != prior.KmsKeyARN.ValueString() {
+		return replaced
+	}
+	return slices.DeleteFunc(replaced, func(p path.Path) bool { return p.Equal(path.Root("kms_key_id")) })
+}
+
+// requestKnown reports whether every value that ImportSnapshot carries is known.
+func (m *importSnapshotModel) requestKnown(ctx context.Context) bool {
+	c, b, diags := m.container(ctx)
+	if diags.HasError() {
+		return false
+	}
+	clientData, err := m.ClientData.ToTerraformValue(ctx)
+	if err != nil || !clientData.IsFullyKnown() {
+		return false
+	}
+	return !m.DiskContainer.IsUnknown() && !c.URL.IsUnknown() && !c.UserBucket.IsUnknown() && !c.Format.IsUnknown() && !c.Description.IsUnknown() &&
+		!b.S3Bucket.IsUnknown() && !b.S3Key.IsUnknown() && !m.Description.IsUnknown() && !m.KmsKeyID.IsUnknown() && !m.RoleName.IsUnknown() &&
+		!m.ClientToken.IsUnknown()
+}
+
+// stateOf is the prior state, nil where there is none.
+func stateOf(ctx context.Context, state tfsdk.State, diags *diag.Diagnostics) *importSnapshotModel {
+	if state.Raw.IsNull() {
+		return nil
+	}
+	var m importSnapshotModel
+	diags.Append(state.Get(ctx, &m)...)
+	return &m
+}
+
+func pathsText(paths path.Paths) string {
+	var names []string
+	for _, p := range paths {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,77 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
+)
+
+// refresh brings m up to date. It reports true where EC2 has neither the snapshot nor an unfinished task any more.
+func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, m *importSnapshotModel, adopted bool) (gone bool, diags diag.Diagnostics) {
+	taskID := m.ImportTaskID.ValueString()
+	unfinished := m.SnapshotID.IsNull()
+	// A finished task does not change; it is asked for only while it runs, or where an import has yet to learn of it.
+	if unfinished || m.SnapshotTaskDetail.IsNull() {
+		task, err := conn.Tasks.Describe(ctx, taskID)
+		if err != nil {
+			diags.Append(callFailed("Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
+			return false, diags
+		}
+		if task != nil {
+			m.setTask(*task)
+			if adopted && m.DiskContainer.IsNull() {
+				m.adopt(*task)
+			}
+		}
+		if unfinished {
+			gone, diags = unfinishedGone(taskID, conn.Region, task)
+			// An adopted import has nothing left to do but to be read; any other is finished by an update, which tags the snapshot too.
+			if gone || !adopted || task == nil || task.SnapshotID() == "" || task.Outcome() != importtask.Completed {
+				return gone, diags
+			}
+			m.SnapshotID = text(task.Detail.SnapshotId)
+		}
+	}
+
+	id := m.SnapshotID.ValueString()
+	s, err := conn.snapshot(ctx, id)
+	if err != nil {
+		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+		return false, diags
+	}
+	if s == nil {
+		return true, diags
+	}
+	m.StorageTier = conn.observedTier(ctx, *s, m.StorageTier)
+	m.setSnapshot(*s, conn.Partition, conn.Region)
+	m.Tags, m.TagsAll = r.data.tags.observed(s.Tags, m.Tags, m.TagsAll)
+	if err := conn.setVolume(ctx, m); err != nil {
+		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+	}
+	return false, diags
+}
+
+// unfinishedGone decides on an import whose snapshot is not in the state yet: failed or forgotten means that nothing is left of it.
+func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	switch {
+	case task == nil:
+		diags.AddWarning("Import Task Is Gone", fmt.Sprintf("EC2 does not know the unfinished import task %s in %s any more. It is dropped from the state; "+
+			"the next apply imports the image anew.", taskID, region))
+		return true, diags
+	case task.Outcome() == importtask.Failed:
+		message := aws.ToString(task.Detail.StatusMessage)
+		diags.AddWarning("Unfinished Import Has Failed", fmt.Sprintf("The import task %s in %s has ended with status %s: %s\n\n%sIt is dropped from the state; "+
+			"the next apply imports the image anew.", taskID, region, task.Status(), message, explanationText(importtask.ExplainTask(message))))
+		return true, diags
+	}
+	return false, diags
+}
+
+// serviceDescription is what VM Import writes on every snapshot, the one place where a snapshot names its task.
+var serviceDescription = regexp.MustCompile(`^Created by AWS-VMImport service for (import-snap-[0-9a-z]+)$`)

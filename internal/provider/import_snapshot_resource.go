@@ -1,0 +1,297 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/uuid"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
+)
+
+const (
+	defaultCreateTimeout = 3 * time.Hour
+	defaultReadTimeout   = 20 * time.Minute
+	defaultUpdateTimeout = 3 * time.Hour // a resumed wait is an update
+	defaultDeleteTimeout = 30 * time.Minute
+)
+
+// importSnapshotResource is ec2_import_snapshot: the life of one import, from the request to the deletion of its snapshot.
+type importSnapshotResource struct {
+	data *providerData
+}
+
+var (
+	_ resource.ResourceWithConfigure      = (*importSnapshotResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*importSnapshotResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*importSnapshotResource)(nil)
+	_ resource.ResourceWithImportState    = (*importSnapshotResource)(nil)
+	_ resource.ResourceWithIdentity       = (*importSnapshotResource)(nil)
+)
+
+func newImportSnapshotResource() resource.Resource { return &importSnapshotResource{} }
+
+// Metadata names the resource.
+func (r *importSnapshotResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_import_snapshot"
+}
+
+// Configure takes what the provider made; nil while Terraform only validates.
+func (r *importSnapshotResource) Configure(_ context.Context, req resource.ConfigureRequest, _ *resource.ConfigureResponse) {
+	r.data, _ = req.ProviderData.(*providerData)
+}
+
+// Create starts the import, stores its task before anything else can fail, and waits for the snapshot.
+func (r *importSnapshotResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m importSnapshotModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	conn := r.connectForApply(ctx, &m, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	m.TagsAll = r.data.tags.all(m.Tags)
+	timeout, diags := m.Timeouts.Create(ctx, defaultCreateTimeout)
+	resp.Diagnostics.Append(diags...)
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	m.Source = types.ObjectNull(sourceTypes)
+	if m.Preflight.ValueBool() {
+		conn.preflightApply(limited, &m, &resp.Diagnostics)
+	}
+	token := m.ClientToken.ValueString()
+	if token == "" {
+		token = newToken()
+	}
+	in, diags := m.importRequest(ctx, token)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	taskTags := m.taskTags(r.data.tags.defaults)
+	taskTags[importtask.MarkerTag] = marker(conn.Region, in)
+	in.TagSpecifications = []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeImportSnapshotTask, Tags: ec2Tags(taskTags)}}
+
+	task, err := conn.Tasks.Start(limited, in)
+	if err != nil {
+		resp.Diagnostics.Append(startFailed(ctx, &m, conn.Region, err))
+		return
+	}
+	logTask(ctx, task, 0)
+
+	// The task is in the state before the wait: whatever happens from here on, it is found again.
+	m.startedAs(task)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if failed := r.finish(ctx, limited, conn, &m, &resp.Diagnostics); failed {
+		// A failed import leaves nothing on AWS, so nothing is left to own.
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// finish waits for the import of m and fills m from its snapshot. It reports true where the import itself has failed. Where it returns without
+// the snapshot (interrupt, time-out, lost permission) m keeps the task with a null snapshot_id, which the next plan resumes.
+func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *connection, m *importSnapshotModel, diags *diag.Diagnostics) (failed bool) {
+	begun := time.Now()
+	task, err := conn.Tasks.Wait(limited, m.ImportTaskID.ValueString(), func(t importtask.Task, elapsed time.Duration) {
+		m.setTask(t)
+		logTask(ctx, t, elapsed)
+	})
+	if err == nil {
+		m.setTask(task)
+		err = r.settle(limited, conn, m, task.SnapshotID(), diags)
+	}
+	switch failure := asFailed(err); {
+	case err == nil:
+		return false
+	case failure != nil:
+		m.setTask(failure.Task)
+		diags.Append(importFailed(m, conn.Region, failure))
+		return true
+	case ctx.Err() != nil:
+		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s continues on its own. "+
+			"The next apply waits for the same task and imports nothing anew.", m.ImportTaskID.ValueString(), conn.Region))
+	default:
+		diags.Append(waitEnded(m, conn.Region, time.Since(begun), err))
+	}
+	m.unfinished()
+	return false
+}
+
+// settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
+// set is a warning, since the snapshot is good: the next plan shows the difference (P16).
+func (r *importSnapshotResource) settle(ctx context.Context, conn *connection, m *importSnapshotModel, id string, diags *diag.Diagnostics) error {
+	snapshot, err := conn.awaitSnapshot(ctx, id)
+	if err != nil {
+		return err
+	}
+	wanted := m.StorageTier
+	if err := conn.tag(ctx, id, goTags(m.TagsAll), nil); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		diags.Append(warning(callFailed("Snapshot Not Tagged", fmt.Sprintf("The image is imported as %s, but its tags could not be set; "+
+			"the next apply tries again and imports nothing anew", id), err)))
+	}
+	if m.Encrypted.Equal(types.BoolValue(false)) && snapshot.Encrypted != nil && *snapshot.Encrypted {
+		diags.AddAttributeWarning(path.Root("encrypted"), "Snapshot Is Encrypted All the Same", fmt.Sprintf(
+			"encrypted is false, but EC2 encrypted %s, because the account encrypts by default in %s. Leave encrypted unset to follow the account.", id, conn.Region))
+	}
+	m.setSnapshot(snapshot, conn.Partition, conn.Region)
+	if !wanted.IsNull() && !wanted.IsUnknown() && wanted.ValueString() != tierOf(snapshot) {
+		if err := conn.moveTier(ctx, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
+			diags.Append(warning(callFailed("Storage Tier Not Changed", fmt.Sprintf("The image is imported as %s, but it could not be moved to %s; "+
+				"the next apply tries again and imports nothing anew", id, wanted.ValueString()), err)))
+		}
+	}
+	return conn.setVolume(ctx, m)
+}
+
+// Read follows the snapshot, not the task: EC2 forgets tasks.
+func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m importSnapshotModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() || !r.data.known {
+		return
+	}
+	timeout, diags := m.Timeouts.Read(ctx, defaultReadTimeout)
+	resp.Diagnostics.Append(diags...)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := r.data.connect(ctx, m.Region.ValueString())
+	if err != nil {
+		resp.Diagnostics.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		return
+	}
+
+	adopted, diags := isAdopted(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	gone, diags := r.refresh(ctx, conn, &m, adopted)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if gone {
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
+}
+
+// Update finishes an import that an earlier apply left, or brings tags and tier up to date. Where nothing of EC2's changes it calls nothing.
+func (r *importSnapshotResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var m, prior importSnapshotModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &prior)...)
+	conn := r.connectForApply(ctx, &m, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	m.TagsAll = r.data.tags.all(m.Tags)
+	timeout, diags := m.Timeouts.Update(ctx, defaultUpdateTimeout)
+	resp.Diagnostics.Append(diags...)
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	if m.SnapshotID.IsUnknown() {
+		m.unfinished()
+		m.SnapshotTaskDetail = prior.SnapshotTaskDetail
+		r.finish(ctx, limited, conn, &m, &resp.Diagnostics)
+		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
+	} else {
+		r.change(limited, conn, &m, &prior, &resp.Diagnostics)
+	}
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+	resp.Diagnostics.Append(setAdopted(ctx, resp.Private, false)...)
+}
+
+// change makes the calls that an update in place needs. What fails keeps its prior value in m, so that the next plan shows it again.
+func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m, prior *importSnapshotModel, diags *diag.Diagnostics) {
+	id := m.SnapshotID.ValueString()
+	set, remove := tagChanges(goTags(prior.TagsAll), goTags(m.TagsAll))
+	if err := conn.tag(ctx, id, set, remove); err != nil {
+		diags.Append(callFailed("Unable to Change Tags", "The tags of "+id+" could not be changed", err))
+		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
+	}
+	set, remove = tagChanges(prior.taskTags(r.data.tags.defaults), m.taskTags(r.data.tags.defaults))
+	if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), set, remove); err != nil {
+		diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
+		m.TaskTags = prior.TaskTags
+	}
+	if !m.StorageTier.Equal(prior.StorageTier) || !m.TemporaryRestoreDays.Equal(prior.TemporaryRestoreDays) {
+		if err := conn.changeTier(ctx, id, m, prior); err != nil {
+			diags.Append(callFailed("Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
+			m.StorageTier, m.TemporaryRestoreDays = prior.StorageTier, prior.TemporaryRestoreDays
+		}
+	}
+}
+
+// Delete cancels an unfinished import or deletes the snapshot, and waits until it is gone.
+func (r *importSnapshotResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var m importSnapshotModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() || m.SkipDestroy.ValueBool() {
+		return
+	}
+	conn := r.connectForApply(ctx, &m, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Delete(ctx, defaultDeleteTimeout)
+	resp.Diagnostics.Append(diags...)
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	snapshotID := m.SnapshotID.ValueString()
+	if snapshotID == "" {
+		task, err := conn.Tasks.Cancel(limited, m.ImportTaskID.ValueString(), "ec2_import_snapshot was destroyed")
+		if err != nil {
+			resp.Diagnostics.Append(callFailed("Unable to Cancel Import", "The import task "+m.ImportTaskID.ValueString()+" could not be cancelled", err))
+			return
+		}
+		if task == nil || task.SnapshotID() == "" {
+			return
+		}
+		snapshotID = task.SnapshotID() // completed before the cancel came
+	}
+	if err := conn.deleteSnapshot(limited, snapshotID); err != nil {
+		resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot "+snapshotID+" could not be deleted", err))
+	}
+}
+
+// connectForApply is the connection to the Region of m, with a local backend's unfinished imports going on: a plan starts none.
+func (r *importSnapshotResource) connectForApply(ctx context.Context, m *importSnapshotModel, diags *diag.Diagnostics) *connection {
+	if diags.HasError() {
+		return nil
+	}
+	if m.Region.IsUnknown() || m.Region.IsNull() {
+		region, err := r.data.defaultRegion(ctx)
+		if err != nil {
+			diags.AddError("No Region", err.Error())
+			return nil
+		}
+		m.Region = types.StringValue(region)
+	}
+	conn, err := r.data.connect(ctx, m.Region.ValueString())
+	if err == nil && conn.resume != nil {
+		err = conn.resume(ctx)
+	}
+	if err != nil {
+		diags.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+	}
+	return conn
+}
+
+func newToken() string { return uuid.NewString() }

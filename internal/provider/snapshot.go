@@ -1,0 +1,222 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
+)
+
+const (
+	// EC2 is eventually consistent: a snapshot may be unknown for a while after its task is complete.
+	visibleWithin = 2 * time.Minute
+	pollEvery     = 2 * time.Second
+
+	// An AMI deregistered in the same destroy may hold its snapshot for some seconds more; one that stays is the user's to decide on.
+	inUseFor = 2 * time.Minute
+)
+
+// snapshot describes one snapshot; nil where EC2 does not know it.
+func (c *connection) snapshot(ctx context.Context, id string) (*ec2types.Snapshot, error) {
+	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+	if importtask.IsCode(err, "InvalidSnapshot.NotFound") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describing snapshot %s: %w", id, err)
+	}
+	for i := range out.Snapshots {
+		if aws.ToString(out.Snapshots[i].SnapshotId) == id {
+			return &out.Snapshots[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// awaitSnapshot waits until the snapshot of a completed task is itself complete (P27).
+func (c *connection) awaitSnapshot(ctx context.Context, id string) (ec2types.Snapshot, error) {
+	visible := time.Now().Add(visibleWithin)
+	for {
+		s, err := c.snapshot(ctx, id)
+		switch {
+		case err != nil:
+			return ec2types.Snapshot{}, err
+		case s == nil && time.Now().After(visible):
+			return ec2types.Snapshot{}, fmt.Errorf("the import is complete, but EC2 does not know its snapshot %s: it was deleted, by hand or by an earlier "+
+				"destroy of a resource with the same client_token; change client_token to import the image again", id)
+		case s != nil && s.State == ec2types.SnapshotStateError:
+			return ec2types.Snapshot{}, fmt.Errorf("snapshot %s is in state error: %s", id, aws.ToString(s.StateMessage))
+		case s != nil && (s.State == ec2types.SnapshotStateCompleted || s.State == ""):
+			return *s, nil
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return ec2types.Snapshot{}, err
+		}
+	}
+}
+
+// tag sets and removes tags of the snapshot; it calls nothing where there is nothing to do.
+func (c *connection) tag(ctx context.Context, id string, set map[string]string, remove []string) error {
+	if len(set) > 0 {
+		if _, err := c.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(set)}); err != nil {
+			return fmt.Errorf("tagging %s: %w", id, err)
+		}
+	}
+	if len(remove) > 0 {
+		tags := make([]ec2types.Tag, 0, len(remove))
+		for _, key := range remove {
+			tags = append(tags, ec2types.Tag{Key: aws.String(key)})
+		}
+		if _, err := c.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: tags}); err != nil {
+			return fmt.Errorf("removing tags of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// tagTask is tag for an import task, which EC2 forgets some days after its end: then there is nothing left to tag.
+func (c *connection) tagTask(ctx context.Context, id string, set map[string]string, remove []string) error {
+	err := c.tag(ctx, id, set, remove)
+	if importtask.IsCode(err, "InvalidID", "InvalidConversionTaskId", "InvalidConversionTaskId.Malformed", "InvalidImportTaskId.NotFound", "InvalidParameterValue") {
+		if task, look := c.Tasks.Describe(ctx, id); look == nil && task == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// deleteSnapshot deletes a snapshot and waits until EC2 does not know it any more. One that stays in use is named with its users (P26).
+func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
+	giveUp := time.Now().Add(inUseFor)
+	for {
+		_, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
+		if err == nil {
+			break
+		}
+		if importtask.IsCode(err, "InvalidSnapshot.NotFound") {
+			return nil
+		}
+		if !importtask.IsCode(err, "InvalidSnapshot.InUse") {
+			return fmt.Errorf("deleting snapshot %s: %w", id, err)
+		}
+		if time.Now().After(giveUp) {
+			return fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
+		}
+		if stopped := pause(ctx, pollEvery); stopped != nil {
+			return fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
+		}
+	}
+	for {
+		s, err := c.snapshot(ctx, id)
+		if err != nil || s == nil {
+			return err
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return fmt.Errorf("waiting until snapshot %s is gone: %w", id, err)
+		}
+	}
+}
+
+// usersOf names the AMIs that hold a snapshot, where EC2 tells.
+func (c *connection) usersOf(ctx context.Context, id string) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := c.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{
+		Filters: []ec2types.Filter{{Name: aws.String("block-device-mapping.snapshot-id"), Values: []string{id}}},
+	})
+	if err != nil || len(out.Images) == 0 {
+		return "; deregister the AMI that uses it, then destroy again"
+	}
+	var names []string
+	for _, image := range out.Images {
+		names = append(names, fmt.Sprintf("%s (%s)", aws.ToString(image.ImageId), aws.ToString(image.Name)))
+	}
+	return "; still used by " + strings.Join(names, ", ") + ": deregister it, then destroy again"
+}
+
+// moveTier asks EC2 to move the snapshot to tier; EC2 takes hours to do it, and nothing waits (P25).
+func (c *connection) moveTier(ctx context.Context, id, tier string, days types.Int64) error {
+	if tier == string(ec2types.StorageTierArchive) {
+		_, err := c.EC2.ModifySnapshotTier(ctx, &ec2.ModifySnapshotTierInput{SnapshotId: aws.String(id), StorageTier: ec2types.TargetStorageTierArchive})
+		return err
+	}
+	in := &ec2.RestoreSnapshotTierInput{SnapshotId: aws.String(id)}
+	if days.IsNull() || days.IsUnknown() {
+		in.PermanentRestore = aws.Bool(true)
+	} else {
+		in.TemporaryRestoreDays = aws.Int32(int32(days.ValueInt64())) //nolint:gosec // validated: 1 to 180
+	}
+	_, err := c.EC2.RestoreSnapshotTier(ctx, in)
+	return err
+}
+
+// changeTier brings a snapshot to the tier and restore period of m. A period alone matters only while the snapshot is restored for a time.
+func (c *connection) changeTier(ctx context.Context, id string, m, prior *importSnapshotModel) error {
+	if m.StorageTier.Equal(prior.StorageTier) {
+		s, err := c.snapshot(ctx, id)
+		if err != nil || s == nil || s.RestoreExpiryTime == nil {
+			return err
+		}
+	}
+	return c.moveTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays)
+}
+
+// observedTier is the tier for the state. A tier in motion counts as reached: the move was asked for, and no second plan shall ask again (P25).
+// The status of a move is asked for only where the tiers differ, because it needs a permission of its own.
+func (c *connection) observedTier(ctx context.Context, s ec2types.Snapshot, prior types.String) types.String {
+	now := types.StringValue(tierOf(s))
+	if prior.IsNull() || prior.Equal(now) {
+		return now
+	}
+	out, err := c.EC2.DescribeSnapshotTierStatus(ctx, &ec2.DescribeSnapshotTierStatusInput{
+		Filters: []ec2types.Filter{{Name: aws.String("snapshot-id"), Values: []string{aws.ToString(s.SnapshotId)}}},
+	})
+	if err != nil {
+		logDebug(ctx, "cannot ask for the status of the storage tier", map[string]any{"error": err.Error()})
+		return now
+	}
+	for _, status := range out.SnapshotTierStatuses {
+		switch status.LastTieringOperationStatus {
+		case ec2types.TieringOperationStatusArchivalInProgress:
+			return types.StringValue(string(ec2types.StorageTierArchive))
+		case ec2types.TieringOperationStatusPermanentRestoreInProgress, ec2types.TieringOperationStatusTemporaryRestoreInProgress:
+			return types.StringValue(string(ec2types.StorageTierStandard))
+		default:
+		}
+	}
+	return now
+}
+
+// setVolume fills what no wire member carries: where a local backend keeps the bytes.
+func (c *connection) setVolume(ctx context.Context, m *importSnapshotModel) error {
+	m.VolumePath, m.VolumeSHA256 = types.StringNull(), types.StringNull()
+	if c.volume == nil {
+		return nil
+	}
+	volume, err := c.volume(ctx, m.SnapshotID.ValueString())
+	if err != nil {
+		return fmt.Errorf("looking up the volume of %s: %w", m.SnapshotID.ValueString(), err)
+	}
+	m.VolumePath, m.VolumeSHA256 = text(&volume.Path), text(&volume.SHA256)
+	return nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
