@@ -42,18 +42,41 @@ func TestCancel(t *testing.T) {
 			api:    &fake{status: script(repeat(25, detail("deleting", ""), detail("deleted", "user"))...)},
 			status: "deleted", cancels: 1, most: 10 * time.Minute,
 		},
-		"P26 completes in the race": {api: &fake{status: script(detail("active", ""), completed("snap-1"))}, status: "completed", snapshot: "snap-1", cancels: 1, most: 5 * time.Second},
-		"P26 had completed":         {api: &fake{onCancel: cancelFails(9, finished)}, status: "completed", snapshot: "snap-1", cancels: 1, most: 2 * time.Second},
-		"P26 had failed":            {api: &fake{onCancel: cancelFails(9, finished), status: script(detail("deleted", "why"))}, status: "deleted", cancels: 1, most: 2 * time.Second},
-		"P26 is being deleted":      {api: &fake{onCancel: cancelFails(9, finished), status: script(detail("deleting", ""), detail("deleting", ""), detail("deleted", "why"))}, status: "deleted", cancels: 1, most: 6 * time.Second},
-		"P26 already gone":          {api: &fake{onCancel: cancelFails(9, gone), hide: hidden, strictIDs: true}, cancels: 1},
-		"P26 gone behind the call":  {api: &fake{hide: hidden}, cancels: 1, most: 5 * time.Second},
-		"may not cancel":            {api: &fake{onCancel: cancelFails(9, answer(403, "UnauthorizedOperation", "no")), status: script(detail("active", ""))}, status: "active", says: "UnauthorizedOperation", cancels: 1},
-		"may not cancel, nor look":  {api: &fake{onCancel: cancelFails(9, answer(403, "UnauthorizedOperation", "no")), onDescribe: func(int, []string) error { return answer(403, "UnauthorizedOperation", "nor look") }}, says: "nor look", cancels: 1},
+		"P26 completes in the race": {
+			api: &fake{status: script(detail("active", ""), completed("snap-1"))}, status: "completed", snapshot: "snap-1", cancels: 1,
+			most: 5 * time.Second,
+		},
+		"P26 had completed": {
+			api: &fake{onCancel: cancelFails(9, finished)}, status: "completed", snapshot: "snap-1", cancels: 1, most: 2 * time.Second,
+		},
+		"P26 had failed": {
+			api: &fake{onCancel: cancelFails(9, finished), status: script(detail("deleted", "why"))}, status: "deleted", cancels: 1,
+			most: 2 * time.Second,
+		},
+		"P26 is being deleted": {
+			api:    &fake{onCancel: cancelFails(9, finished), status: script(detail("deleting", ""), detail("deleting", ""), detail("deleted", "why"))},
+			status: "deleted", cancels: 1, most: 6 * time.Second,
+		},
+		"P26 already gone":         {api: &fake{onCancel: cancelFails(9, gone), hide: hidden, strictIDs: true}, cancels: 1},
+		"P26 gone behind the call": {api: &fake{hide: hidden}, cancels: 1, most: 5 * time.Second},
+		"may not cancel": {
+			api:    &fake{onCancel: cancelFails(9, answer(403, "UnauthorizedOperation", "no")), status: script(detail("active", ""))},
+			status: "active", says: "UnauthorizedOperation", cancels: 1,
+		},
+		"may not cancel, nor look": {
+			api: &fake{
+				onCancel:   cancelFails(9, answer(403, "UnauthorizedOperation", "no")),
+				onDescribe: func(int, []string) error { return answer(403, "UnauthorizedOperation", "nor look") },
+			},
+			says: "nor look", cancels: 1,
+		},
 		"throttled, lost, failing": {api: &fake{onCancel: func(n int, _ string) error {
 			return []error{answer(503, "RequestLimitExceeded", "x"), dropped(), answer(500, "InternalError", "x"), nil}[n-1]
 		}, status: script(detail("deleted", ""))}, status: "deleted", cancels: 4, most: 12 * time.Second},
-		"refused, but still known": {api: &fake{onCancel: cancelFails(9, gone), status: script(detail("active", ""))}, status: "active", says: "InvalidConversionTaskId", cancels: 1},
+		"refused, but still known": {
+			api: &fake{onCancel: cancelFails(9, gone), status: script(detail("active", ""))}, status: "active",
+			says: "InvalidConversionTaskId", cancels: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

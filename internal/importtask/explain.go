@@ -67,7 +67,8 @@ var taskFailures = []taskFailure{
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"we do not have access to the given resource", "403 forbidden", "accessdenied", "access denied"}, Explanation{
-		Cause: "The service role cannot read the object: its policy or the bucket's does not allow it, or it may not use the KMS key that the object is encrypted with.",
+		Cause: "The service role cannot read the object: its policy or the bucket's does not allow it, " +
+			"or it may not use the KMS key that the object is encrypted with.",
 		Cure: "Allow the role s3:GetObject on the object, s3:GetBucketLocation and s3:ListBucket on the bucket, " +
 			"and kms:Decrypt on the key of an object that is encrypted with SSE-KMS.",
 		Blame: BlameRole,

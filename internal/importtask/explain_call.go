@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -65,7 +66,8 @@ var callFailures = []callFailure{
 	// What the service role, the object and the key are refused for comes as InvalidParameter.
 	{codes: "InvalidParameter*", texts: []string{"does not exist or does not have sufficient permissions"}, Explanation: Explanation{
 		Cause: "VM Import cannot use the service role: there is no role of this name in the account, its trust policy does not let vmie.amazonaws.com " +
-			"assume it with the external id `vmimport`, it lacks rights on the bucket or the KMS key, or the caller may not pass it (the root user never may).",
+			"assume it with the external id `vmimport`, it lacks rights on the bucket or the KMS key, " +
+			"or the caller may not pass it (the root user never may).",
 		Cure: "Check the role (`vmimport` where `role_name` is not set): trust vmie.amazonaws.com with sts:Externalid = vmimport, and allow " + rolePolicy +
 			", ec2:ModifySnapshotAttribute, ec2:CopySnapshot, ec2:RegisterImage and ec2:Describe*. Customer KMS keys need their own rights.",
 		Blame: BlameRole,
@@ -138,7 +140,8 @@ var callFailures = []callFailure{
 			"ec2:DescribeSnapshots, ec2:DeleteSnapshot, ec2:CreateTags and ec2:DeleteTags. " +
 			"An encoded message is read with `aws sts decode-authorization-message`.",
 	}},
-	{codes: "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch InvalidSecurity IncompleteSignature MissingAuthenticationToken",
+	{codes: "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch " +
+		"InvalidSecurity IncompleteSignature MissingAuthenticationToken",
 		Explanation: Explanation{
 			Cause: "EC2 does not accept the credentials: they are wrong, disabled, or belong to another partition or to a Region that is not enabled.",
 			Cure:  "Check with `aws sts get-caller-identity` which credentials are used, and whether the account has the Region enabled.",
@@ -161,9 +164,10 @@ var callFailures = []callFailure{
 		Cause: "The account has as many snapshots as its quota allows in this Region.",
 		Cure:  "Delete snapshots, or have the quota raised in Service Quotas.",
 	}},
-	{codes: "InvalidConversionTaskId*", Explanation: Explanation{
+	{when: func(err error) bool { return unknownTask(err) || errors.Is(err, ErrGone) }, Explanation: Explanation{
 		Cause: "EC2 does not know this import task in this account and Region. It forgets finished tasks after some days.",
-		Cure:  "Check account and Region. The snapshot of a finished task is found by its description, `Created by AWS-VMImport service for` and the id of the task.",
+		Cure: "Check account and Region. The snapshot of a finished task is found by its description, " +
+			"`Created by AWS-VMImport service for` and the id of the task.",
 	}},
 	{codes: "InvalidSnapshot.InUse", Explanation: Explanation{
 		Cause: "An AMI still uses the snapshot.",
@@ -201,7 +205,7 @@ var callFailures = []callFailure{
 
 var kmsKey = Explanation{
 	Cause: "The KMS key cannot be used for the snapshot: it is not in this Region, is disabled or asymmetric, or the service role has no right on it.",
-	Cure: "Use an enabled symmetric key of the same Region (or leave `kms_key_id` out for the account's default key), and allow the role kms:CreateGrant, " +
-		"kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and kms:ReEncrypt* on it.",
+	Cure: "Use an enabled symmetric key of the same Region (or leave `kms_key_id` out for the account's default key), " +
+		"and allow the role kms:CreateGrant, kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and kms:ReEncrypt* on it.",
 	Blame: BlameKMSKey,
 }

@@ -18,28 +18,48 @@ func TestExplainTask(t *testing.T) {
 		cause string // part of it; empty: not in the catalogue
 		blame Blame
 	}{
-		"ClientError: Disk validation failed [Unsupported VMDK File Format]":                                      {"streamOptimized", BlameDiskContainer},
-		"disk validation failed [unsupported vmdk file format]":                                                   {"streamOptimized", BlameDiskContainer},
-		"ClientError: Disk validation failed [Unsupported specified file format]":                                 {"compressed files", BlameFormat},
-		"disk validation failed [unsupported specified file format]":                                              {"compressed files", BlameFormat},
-		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]": {"cannot read the object", BlameRole},
-		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 404 Not Found]": {"no longer there", BlameDiskContainer},
-		"ClientError: Disk validation failed [Unsupported OVA format]":                                            {"one disk in one file", BlameDiskContainer},
-		"ClientError: OVF file parsing error: OVA with chunked disk files is not supported":                       {"one disk in one file", BlameDiskContainer},
-		"ClientError: Footers not identical":                                                                      {"differencing", BlameDiskContainer},
-		"ClientError: Uncompressed data has an invalid length":                                                    {"damaged", BlameDiskContainer},
-		"ClientError: Uncompressed data has invalid length":                                                       {"damaged", BlameDiskContainer},
-		"ERROR: File uses unsupported compression algorithm 0":                                                    {"not compressed", BlameDiskContainer},
-		"ClientError:Provided image file was corrupted.":                                                          {"damaged", BlameDiskContainer},
-		"Client.InvalidKmsKey.InvalidState":                                                                       {"KMS key", BlameKMSKey},
-		"Client.InvalidKmsKey.InvalidState: The KMS key provided is in an incorrect state":                        {"KMS key", BlameKMSKey},
-		"ClientError: No valid partitions. Not a valid volume.":                                                   {"operating system", BlameDiskContainer},
-		"ClientError: Unknown OS / Missing OS files":                                                              {"operating system", BlameDiskContainer},
-		"ServerError: an internal error has occurred":                                                             {"AWS's side", BlameNone},
-		"disk validation failed [something new]":                                                                  {"brackets", BlameDiskContainer},
-		"User cancelled":                                                                                          {"cancelled", BlameNone},
-		"the moon is in the seventh house":                                                                        {},
-		"":                                                                                                        {},
+		"ClientError: Disk validation failed [Unsupported VMDK File Format]": {
+			"streamOptimized", BlameDiskContainer,
+		},
+		"disk validation failed [unsupported vmdk file format]": {
+			"streamOptimized", BlameDiskContainer,
+		},
+		"ClientError: Disk validation failed [Unsupported specified file format]": {"compressed files", BlameFormat},
+		"disk validation failed [unsupported specified file format]":              {"compressed files", BlameFormat},
+		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]": {
+			"cannot read the object", BlameRole,
+		},
+		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 404 Not Found]": {
+			"no longer there", BlameDiskContainer,
+		},
+		"ClientError: Disk validation failed [Unsupported OVA format]": {
+			"one disk in one file", BlameDiskContainer,
+		},
+		"ClientError: OVF file parsing error: OVA with chunked disk files is not supported": {
+			"one disk in one file", BlameDiskContainer,
+		},
+		"ClientError: Footers not identical": {
+			"differencing", BlameDiskContainer,
+		},
+		"ClientError: Uncompressed data has an invalid length": {"damaged", BlameDiskContainer},
+		"ClientError: Uncompressed data has invalid length":    {"damaged", BlameDiskContainer},
+		"ERROR: File uses unsupported compression algorithm 0": {
+			"not compressed", BlameDiskContainer,
+		},
+		"ClientError:Provided image file was corrupted.":                                   {"damaged", BlameDiskContainer},
+		"Client.InvalidKmsKey.InvalidState":                                                {"KMS key", BlameKMSKey},
+		"Client.InvalidKmsKey.InvalidState: The KMS key provided is in an incorrect state": {"KMS key", BlameKMSKey},
+		"ClientError: No valid partitions. Not a valid volume.": {
+			"operating system", BlameDiskContainer,
+		},
+		"ClientError: Unknown OS / Missing OS files": {
+			"operating system", BlameDiskContainer,
+		},
+		"ServerError: an internal error has occurred": {"AWS's side", BlameNone},
+		"disk validation failed [something new]":      {"brackets", BlameDiskContainer},
+		"User cancelled":                              {"cancelled", BlameNone},
+		"the moon is in the seventh house":            {},
+		"":                                            {},
 	} {
 		e, ok := ExplainTask(message)
 		if ok != (want.cause != "") || e.Blame != want.blame || !strings.Contains(e.Cause, want.cause) {
@@ -54,42 +74,68 @@ func TestExplainCall(t *testing.T) {
 		cause string // part of it; empty: not in the catalogue
 		blame Blame
 	}{
-		"P10 no role":              {answer(400, "InvalidParameter", roleMissing), "external id `vmimport`", BlameRole},
-		"P10 no role, older words": {answer(400, "InvalidParameter", "The service role <vmimport> does not exist or does not have sufficient permissions for the service to continue"), "vmie.amazonaws.com", BlameRole},
-		"P10 role without rights":  {answer(400, "InvalidParameter", roleRights), "may not do what the message names", BlameRole},
-		"P10 no object":            {answer(400, "InvalidParameter", noAccess), "not there", BlameDiskContainer},
-		"P20 Region":               {answer(400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1."), "another Region", BlameRegion},
-		"P20 Region of a bucket":   {answer(400, "InvalidParameter", "The given S3 bucket (images) is not local to the region."), "another Region", BlameRegion},
-		"format":                   {answer(400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format"), "given format", BlameFormat},
-		"KMS key":                  {answer(400, "InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry"), "KMS key", BlameKMSKey},
-		"KMS revoked":              {answer(400, "CustomerKeyHasBeenRevoked", "x"), "KMS key", BlameKMSKey},
-		"KMS code":                 {answer(400, "KMS.NotFoundException", "x"), "KMS key", BlameKMSKey},
-		"token":                    {answer(400, "IdempotentParameterMismatch", "x"), "client token", BlameClientToken},
-		"tag policy":               {answer(400, "TagPolicyViolation", "x"), "tag policy", BlameTags},
-		"too many tags":            {answer(400, "TagLimitExceeded", "x"), "50 tags", BlameTags},
-		"bad tag":                  {answer(400, "InvalidTagKey.Malformed", "x"), "tag", BlameTags},
-		"no right to tag":          {answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: ec2:CreateTags on resource: y"), "may not tag", BlameTags},
-		"no right to pass":         {answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: iam:PassRole on resource: y"), "hand the service role", BlameRole},
-		"no right":                 {answer(403, "UnauthorizedOperation", "Encoded authorization failure message: x"), "do not allow", BlameNone},
-		"bad credentials":          {answer(401, "AuthFailure", "x"), "credentials", BlameNone},
-		"session over":             {answer(400, "RequestExpired", "x"), "clock", BlameNone},
-		"Region not enabled":       {answer(401, "OptInRequired", "x"), "not signed up", BlameRegion},
-		"imports at a time":        {answer(400, "ResourceCountLimitExceeded", "x"), "at a time", BlameNone},
-		"snapshot quota":           {answer(400, "SnapshotLimitExceeded", "x"), "quota", BlameNone},
-		"unknown task":             {answer(400, "InvalidConversionTaskId.Malformed", "x"), "does not know this import task", BlameNone},
-		"in use":                   {answer(400, "InvalidSnapshot.InUse", "x"), "AMI", BlameNone},
-		"throttled":                {answer(503, "RequestLimitExceeded", "x"), "throttles", BlameNone},
-		"dry run":                  {answer(412, "DryRunOperation", "x"), "dry run", BlameNone},
-		"LocalStack":               {answer(501, "InternalFailure", "The import_snapshot action has not been implemented"), "no image import", BlameNone},
-		"LocalStack, no action":    {answer(500, "InternalError", "Operation X could not be found for service ServiceModel(ec2)."), "no image import", BlameNone},
-		"other emulators":          {answer(400, "UnsupportedOperation", "x"), "no image import", BlameNone},
-		"not EC2":                  {answer(404, "UnknownError", "x"), "not EC2", BlameNone},
-		"service failed":           {answer(500, "InternalError", "An internal error has occurred"), "not known whether", BlameNone},
-		"connection dropped":       {dropped(), "not known whether", BlameNone},
-		"no such host":             {&smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, "nothing was asked", BlameNone},
-		"nothing to say":           {answer(400, "InvalidParameterValue", "Value (x) for parameter y is invalid"), "", BlameNone},
-		"no error of EC2":          {errors.New("no space left on device"), "", BlameNone},
-		"no error":                 {nil, "", BlameNone},
+		"P10 no role": {answer(400, "InvalidParameter", roleMissing), "external id `vmimport`", BlameRole},
+		"P10 no role, older words": {
+			answer(400, "InvalidParameter", "The service role <vmimport> does not exist or does not have sufficient permissions for the service to continue"),
+			"vmie.amazonaws.com", BlameRole,
+		},
+		"P10 role without rights": {answer(400, "InvalidParameter", roleRights), "may not do what the message names", BlameRole},
+		"P10 no object":           {answer(400, "InvalidParameter", noAccess), "not there", BlameDiskContainer},
+		"P20 Region": {
+			answer(400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1."),
+			"another Region", BlameRegion,
+		},
+		"P20 Region of a bucket": {
+			answer(400, "InvalidParameter", "The given S3 bucket (images) is not local to the region."), "another Region", BlameRegion,
+		},
+		"format": {
+			answer(400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format"), "given format", BlameFormat,
+		},
+		"KMS key": {
+			answer(400, "InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry"),
+			"KMS key", BlameKMSKey,
+		},
+		"KMS revoked":   {answer(400, "CustomerKeyHasBeenRevoked", "x"), "KMS key", BlameKMSKey},
+		"KMS code":      {answer(400, "KMS.NotFoundException", "x"), "KMS key", BlameKMSKey},
+		"token":         {answer(400, "IdempotentParameterMismatch", "x"), "client token", BlameClientToken},
+		"tag policy":    {answer(400, "TagPolicyViolation", "x"), "tag policy", BlameTags},
+		"too many tags": {answer(400, "TagLimitExceeded", "x"), "50 tags", BlameTags},
+		"bad tag":       {answer(400, "InvalidTagKey.Malformed", "x"), "tag", BlameTags},
+		"no right to tag": {
+			answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: ec2:CreateTags on resource: y"), "may not tag",
+			BlameTags,
+		},
+		"no right to pass": {
+			answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: iam:PassRole on resource: y"),
+			"hand the service role", BlameRole,
+		},
+		"no right":           {answer(403, "UnauthorizedOperation", "Encoded authorization failure message: x"), "do not allow", BlameNone},
+		"bad credentials":    {answer(401, "AuthFailure", "x"), "credentials", BlameNone},
+		"session over":       {answer(400, "RequestExpired", "x"), "clock", BlameNone},
+		"Region not enabled": {answer(401, "OptInRequired", "x"), "not signed up", BlameRegion},
+		"imports at a time":  {answer(400, "ResourceCountLimitExceeded", "x"), "at a time", BlameNone},
+		"snapshot quota":     {answer(400, "SnapshotLimitExceeded", "x"), "quota", BlameNone},
+		"unknown task":       {answer(400, "InvalidConversionTaskId.Malformed", "x"), "does not know this import task", BlameNone},
+		"task is gone":       {ErrGone, "does not know this import task", BlameNone},
+		"in use":             {answer(400, "InvalidSnapshot.InUse", "x"), "AMI", BlameNone},
+		"throttled":          {answer(503, "RequestLimitExceeded", "x"), "throttles", BlameNone},
+		"dry run":            {answer(412, "DryRunOperation", "x"), "dry run", BlameNone},
+		"LocalStack": {
+			answer(501, "InternalFailure", "The import_snapshot action has not been implemented"), "no image import", BlameNone,
+		},
+		"LocalStack, no action": {
+			answer(500, "InternalError", "Operation X could not be found for service ServiceModel(ec2)."), "no image import", BlameNone,
+		},
+		"other emulators":    {answer(400, "UnsupportedOperation", "x"), "no image import", BlameNone},
+		"not EC2":            {answer(404, "UnknownError", "x"), "not EC2", BlameNone},
+		"service failed":     {answer(500, "InternalError", "An internal error has occurred"), "not known whether", BlameNone},
+		"connection dropped": {dropped(), "not known whether", BlameNone},
+		"no such host": {
+			&smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, "nothing was asked", BlameNone,
+		},
+		"nothing to say":  {answer(400, "InvalidParameterValue", "Value (x) for parameter y is invalid"), "", BlameNone},
+		"no error of EC2": {errors.New("no space left on device"), "", BlameNone},
+		"no error":        {nil, "", BlameNone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tc.err
@@ -167,7 +213,8 @@ func TestOutcome(t *testing.T) {
 
 // P9: the error alone says which task, what it came to, when and why.
 func TestFailedError(t *testing.T) {
-	err := &FailedError{Task: newTask(aws.String("import-snap-1"), nil, detail("deleted", "ClientError: Footers not identical"), nil), Elapsed: 3 * time.Minute}
+	task := newTask(aws.String("import-snap-1"), nil, detail("deleted", "ClientError: Footers not identical"), nil)
+	err := &FailedError{Task: task, Elapsed: 3 * time.Minute}
 	for _, part := range []string{"import-snap-1", "deleted", "3m0s", "ClientError: Footers not identical"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)

@@ -159,7 +159,9 @@ func answer(status int, code, message string) error {
 
 // dropped is an error as the SDK makes it of a connection that broke.
 func dropped() error {
-	return &smithy.OperationError{ServiceID: "EC2", OperationName: "Test", Err: &smithyhttp.RequestSendError{Err: errors.New("connection reset by peer")}}
+	return &smithy.OperationError{ServiceID: "EC2", OperationName: "Test", Err: &smithyhttp.RequestSendError{
+		Err: errors.New("connection reset by peer"),
+	}}
 }
 
 // request is an import with the marker and one tag of the user.

@@ -49,22 +49,51 @@ func TestStart(t *testing.T) {
 		fails    string // part of the error; empty: it starts
 		lastTags string // keys sent in the last call
 	}{
-		"accepted at once":                      {calls: 1, within: 0},
-		"P12 dropped response":                  {api: &fake{lose: lost(1, dropped())}, calls: 2, within: 2 * time.Second},
-		"P12 accepted, then 500":                {api: &fake{lose: lost(3, answer(500, "InternalError", "x"))}, calls: 4, within: 10 * time.Second},
-		"P12 answers stay lost":                 {api: &fake{lose: lost(always, dropped())}, within: 2*time.Minute + time.Second, longer: 2*time.Minute - time.Second, fails: "the answer was lost"},
-		"P10 no role, three times":              {api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleMissing))}, calls: 4, within: 20 * time.Second},
-		"P10 role without rights":               {api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleRights))}, calls: 4, within: 20 * time.Second},
-		"P10 no access to the object":           {api: &fake{onImport: failing(3, answer(400, "InvalidParameter", noAccess))}, calls: 4, within: 20 * time.Second},
-		"P11 the role never comes":              {api: &fake{onImport: failing(always, answer(400, "InvalidParameter", roleMissing))}, within: 2*time.Minute + time.Second, longer: 2*time.Minute - time.Second, fails: roleMissing},
-		"quota outlasts the role's two minutes": {api: &fake{onImport: failing(20, answer(400, "ResourceCountLimitExceeded", "too many"))}, calls: 21, within: time.Hour, longer: 10 * time.Minute},
-		"throttled":                             {api: &fake{onImport: failing(2, answer(503, "RequestLimitExceeded", "slow"))}, calls: 3, within: 10 * time.Second},
-		"P20 another Region fails at once":      {api: &fake{onImport: failing(always, answer(400, "InvalidParameter", "The given S3 object is not local to the region."))}, calls: 1, fails: "not local"},
-		"P11 a bad KMS key fails at once":       {api: &fake{onImport: failing(always, answer(400, "InvalidParameterValue", "The specified KMS key is not accessible."))}, calls: 1, fails: "KMS"},
-		"LocalStack has no import":              {api: &fake{onImport: failing(always, answer(501, "InternalFailure", "The import_snapshot action has not been implemented"))}, calls: 1, fails: "implemented"},
-		"moto has no import":                    {api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, calls: 1, fails: "UnknownError"},
+		"accepted at once":       {calls: 1, within: 0},
+		"P12 dropped response":   {api: &fake{lose: lost(1, dropped())}, calls: 2, within: 2 * time.Second},
+		"P12 accepted, then 500": {api: &fake{lose: lost(3, answer(500, "InternalError", "x"))}, calls: 4, within: 10 * time.Second},
+		"P12 answers stay lost": {
+			api: &fake{lose: lost(always, dropped())}, within: 2*time.Minute + time.Second, longer: 2*time.Minute - time.Second,
+			fails: "the answer was lost",
+		},
+		"P10 no role, three times": {
+			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleMissing))}, calls: 4, within: 20 * time.Second,
+		},
+		"P10 role without rights": {
+			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleRights))}, calls: 4, within: 20 * time.Second,
+		},
+		"P10 no access to the object": {
+			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", noAccess))}, calls: 4, within: 20 * time.Second,
+		},
+		"P11 the role never comes": {
+			api: &fake{onImport: failing(always, answer(400, "InvalidParameter", roleMissing))}, within: 2*time.Minute + time.Second,
+			longer: 2*time.Minute - time.Second, fails: roleMissing,
+		},
+		"quota outlasts the role's two minutes": {
+			api: &fake{onImport: failing(20, answer(400, "ResourceCountLimitExceeded", "too many"))}, calls: 21, within: time.Hour,
+			longer: 10 * time.Minute,
+		},
+		"throttled": {
+			api: &fake{onImport: failing(2, answer(503, "RequestLimitExceeded", "slow"))}, calls: 3, within: 10 * time.Second,
+		},
+		"P20 another Region fails at once": {
+			api:   &fake{onImport: failing(always, answer(400, "InvalidParameter", "The given S3 object is not local to the region."))},
+			calls: 1, fails: "not local",
+		},
+		"P11 a bad KMS key fails at once": {
+			api:   &fake{onImport: failing(always, answer(400, "InvalidParameterValue", "The specified KMS key is not accessible."))},
+			calls: 1, fails: "KMS",
+		},
+		"LocalStack has no import": {
+			api:   &fake{onImport: failing(always, answer(501, "InternalFailure", "The import_snapshot action has not been implemented"))},
+			calls: 1, fails: "implemented",
+		},
+		"moto has no import": {
+			api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, calls: 1, fails: "UnknownError",
+		},
 		"nothing was sent": {
-			api: &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})}, calls: 1, fails: "refused",
+			api:   &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})},
+			calls: 1, fails: "refused",
 		},
 		"the caller may not tag at all": {
 			api: &fake{onImport: func(_ int, in *ec2.ImportSnapshotInput) error {
@@ -75,19 +104,27 @@ func TestStart(t *testing.T) {
 			}}, calls: 2, fails: "CreateTags", lastTags: "Name",
 		},
 		"P16 marker refused by a policy on tag keys": {
-			api: &fake{onImport: refuseMarker(answer(403, "UnauthorizedOperation", "You are not authorized to perform this operation."))}, calls: 2, lastTags: "Name",
+			api:   &fake{onImport: refuseMarker(answer(403, "UnauthorizedOperation", "You are not authorized to perform this operation."))},
+			calls: 2, lastTags: "Name",
 		},
-		"P16 marker refused by a tag policy": {api: &fake{onImport: refuseMarker(answer(400, "TagPolicyViolation", "x"))}, calls: 2, lastTags: "Name"},
-		"P16 marker is one tag too many":     {api: &fake{onImport: refuseMarker(answer(400, "TagLimitExceeded", "x"))}, calls: 2, lastTags: "Name"},
+		"P16 marker refused by a tag policy": {
+			api: &fake{onImport: refuseMarker(answer(400, "TagPolicyViolation", "x"))}, calls: 2, lastTags: "Name",
+		},
+		"P16 marker is one tag too many": {api: &fake{onImport: refuseMarker(answer(400, "TagLimitExceeded", "x"))}, calls: 2, lastTags: "Name"},
 		"P16 emulator knows no task tags": {
-			api: &fake{onImport: refuseMarker(answer(400, "InvalidParameterValue", "'import-snapshot-task' is not a valid taggable resource type"))}, calls: 2, lastTags: "Name",
+			api:   &fake{onImport: refuseMarker(answer(400, "InvalidParameterValue", "'import-snapshot-task' is not a valid taggable resource type"))},
+			calls: 2, lastTags: "Name",
 		},
-		"P13 token first used without the marker": {api: &fake{onImport: refuseMarker(answer(400, "IdempotentParameterMismatch", "x"))}, calls: 2, lastTags: "Name"},
+		"P13 token first used without the marker": {
+			api: &fake{onImport: refuseMarker(answer(400, "IdempotentParameterMismatch", "x"))}, calls: 2, lastTags: "Name",
+		},
 		"P13 token of another request": {
-			api: &fake{onImport: failing(always, answer(400, "IdempotentParameterMismatch", "x"))}, calls: 2, fails: "IdempotentParameterMismatch", lastTags: "Name",
+			api:   &fake{onImport: failing(always, answer(400, "IdempotentParameterMismatch", "x"))},
+			calls: 2, fails: "IdempotentParameterMismatch", lastTags: "Name",
 		},
 		"another bad parameter keeps the marker": {
-			api: &fake{onImport: failing(always, answer(400, "InvalidParameterValue", "The format is bad"))}, calls: 1, fails: "format", lastTags: "Name " + MarkerTag,
+			api:   &fake{onImport: failing(always, answer(400, "InvalidParameterValue", "The format is bad"))},
+			calls: 1, fails: "format", lastTags: "Name " + MarkerTag,
 		},
 		"marker refused, then the role is not ready, then lost": {
 			api: &fake{
@@ -257,8 +294,10 @@ func TestPermitted(t *testing.T) {
 			}
 			return would
 		}}},
-		"the emulator imports":                     {cancels: 1},
-		"the emulator imports and does not let go": {api: &fake{onCancel: func(int, string) error { return answer(400, "X", "y") }}, cancels: 1, says: "import-snap-1"},
+		"the emulator imports": {cancels: 1},
+		"the emulator imports and does not let go": {
+			api: &fake{onCancel: func(int, string) error { return answer(400, "X", "y") }}, cancels: 1, says: "import-snap-1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := orNew(tc.api)

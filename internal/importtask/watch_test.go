@@ -48,34 +48,107 @@ func TestWait(t *testing.T) {
 		least  time.Duration
 		most   time.Duration
 	}{
-		"completes":                           {api: &fake{status: script(detail("active", "pending"), detail("active", "downloading/converting"), ok)}, status: "completed", most: 9 * time.Second},
-		"P14 runs for two hours":              {api: &fake{status: script(repeat(480, detail("active", "x"), ok)...)}, status: "completed", least: 90 * time.Minute, most: 3 * time.Hour},
-		"P7 deleted":                          {api: &fake{status: script(detail("active", "pending"), detail("deleted", reason))}, status: "deleted", fails: true, says: reason, most: 4 * time.Second},
-		"P7 deleted at first sight":           {api: &fake{status: script(detail("deleted", reason))}, status: "deleted", fails: true, says: reason, most: 2 * time.Second},
-		"P7 deleted without a message":        {api: &fake{status: script(detail("deleted", ""))}, status: "deleted", fails: true, says: "no reason", most: 2 * time.Second},
-		"P7 error":                            {api: &fake{status: script(detail("error", reason))}, status: "error", fails: true, says: reason, most: 2 * time.Second},
-		"P7 cancelled":                        {api: &fake{status: script(detail("cancelled", reason))}, status: "cancelled", fails: true, says: reason, most: 2 * time.Second},
-		"P7 upper case":                       {api: &fake{status: script(detail("DELETED", reason))}, status: "DELETED", fails: true, says: reason, most: 2 * time.Second},
-		"P7 deleting, then the reason":        {api: &fake{status: script(append(repeat(8, detail("active", "x")), detail("deleting", ""), detail("deleted", reason))...)}, status: "deleted", fails: true, says: reason, least: 60 * time.Second, most: 111 * time.Second},
-		"P7 deleting for ever":                {api: &fake{status: script(detail("deleting", reason))}, status: "deleting", fails: true, says: reason, least: settleFor, most: settleFor + 2*time.Second},
-		"P7 deleting, then forgotten":         {api: &fake{status: script(detail("deleting", reason)), hide: func(_ string, n int) bool { return n > 1 }}, status: "deleting", fails: true, says: reason, most: 10 * time.Second},
-		"P8 unknown statuses":                 {api: &fake{status: script(detail("hatching", ""), detail("hatching", ""), detail("preening", ""), detail("hatching", ""), ok)}, status: "completed", most: 40 * time.Second},
-		"P8 missing status":                   {api: &fake{status: script(detail("", ""), ok)}, status: "completed", most: 5 * time.Second},
-		"P21 nil detail":                      {api: &fake{status: script(nil, nil, ok)}, status: "completed", most: 10 * time.Second},
-		"P21 empty list at first":             {api: &fake{hide: func(_ string, n int) bool { return n < 6 }}, status: "completed", most: 70 * time.Second},
-		"P21 not found at first":              {api: &fake{hide: func(_ string, n int) bool { return n < 6 }, strictIDs: true}, status: "completed", most: 70 * time.Second},
-		"P21 never there":                     {api: &fake{hide: func(string, int) bool { return true }}, is: ErrGone, least: graceAfterStart, most: graceAfterStart + 20*time.Second},
-		"P21 one stale answer":                {api: &fake{status: script(detail("active", ""), detail("active", ""), detail("active", ""), ok), hide: func(_ string, n int) bool { return n == 3 }}, status: "completed", most: 18 * time.Second},
-		"P21 lost after it was seen":          {api: &fake{status: script(detail("active", "")), hide: func(_ string, n int) bool { return n > 2 }}, status: "active", is: ErrGone, most: 30 * time.Second},
-		"P23 throttled for a while":           {api: &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, answer(503, "RequestLimitExceeded", "slow"))}, status: "completed", least: 5 * time.Minute, most: 20 * time.Minute},
-		"P23 the service fails for a while":   {api: &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, answer(500, "InternalError", "x"))}, status: "completed", least: 5 * time.Minute, most: 20 * time.Minute},
-		"P23 the network fails for a while":   {api: &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, dropped())}, status: "completed", least: 5 * time.Minute, most: 20 * time.Minute},
-		"a refusal that heals":                {api: &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 5, answer(403, "UnauthorizedOperation", "no"))}, status: "completed", most: time.Minute},
-		"a refusal that lasts":                {api: &fake{status: script(detail("active", "")), onDescribe: describeFails(2, never, answer(403, "UnauthorizedOperation", "no"))}, status: "active", says: "UnauthorizedOperation", least: refusedFor, most: 90 * time.Second},
-		"credentials that are bad":            {api: &fake{onDescribe: describeFails(1, never, answer(401, "AuthFailure", "no"))}, says: "AuthFailure", least: refusedFor, most: 90 * time.Second},
-		"a certificate that is bad":           {api: &fake{onDescribe: describeFails(1, never, &smithyhttp.RequestSendError{Err: x509.UnknownAuthorityError{}})}, says: "certificate", least: refusedFor, most: 90 * time.Second},
-		"P28 completed, the snapshot is \"\"": {api: &fake{status: script(completed(""), completed(""), ok)}, status: "completed", most: 10 * time.Second},
-		"P28 the snapshot stays \"\"":         {api: &fake{status: script(completed(""))}, status: "completed", says: "names no snapshot", least: settleFor, most: settleFor + 2*time.Second},
+		"completes": {
+			api: &fake{status: script(detail("active", "pending"), detail("active", "downloading/converting"), ok)}, status: "completed",
+			most: 9 * time.Second,
+		},
+		"P14 runs for two hours": {
+			api: &fake{status: script(repeat(480, detail("active", "x"), ok)...)}, status: "completed", least: 90 * time.Minute,
+			most: 3 * time.Hour,
+		},
+		"P7 deleted": {
+			api: &fake{status: script(detail("active", "pending"), detail("deleted", reason))}, status: "deleted", fails: true, says: reason,
+			most: 4 * time.Second,
+		},
+		"P7 deleted at first sight": {
+			api: &fake{status: script(detail("deleted", reason))}, status: "deleted", fails: true, says: reason, most: 2 * time.Second,
+		},
+		"P7 deleted without a message": {
+			api: &fake{status: script(detail("deleted", ""))}, status: "deleted", fails: true, says: "no reason", most: 2 * time.Second,
+		},
+		"P7 error": {
+			api: &fake{status: script(detail("error", reason))}, status: "error", fails: true, says: reason, most: 2 * time.Second,
+		},
+		"P7 cancelled": {
+			api: &fake{status: script(detail("cancelled", reason))}, status: "cancelled", fails: true, says: reason, most: 2 * time.Second,
+		},
+		"P7 upper case": {
+			api: &fake{status: script(detail("DELETED", reason))}, status: "DELETED", fails: true, says: reason, most: 2 * time.Second,
+		},
+		"P7 deleting, then the reason": {
+			api:    &fake{status: script(append(repeat(8, detail("active", "x")), detail("deleting", ""), detail("deleted", reason))...)},
+			status: "deleted", fails: true, says: reason, least: 60 * time.Second, most: 111 * time.Second,
+		},
+		"P7 deleting for ever": {
+			api: &fake{status: script(detail("deleting", reason))}, status: "deleting", fails: true, says: reason, least: settleFor,
+			most: settleFor + 2*time.Second,
+		},
+		"P7 deleting, then forgotten": {
+			api: &fake{status: script(detail("deleting", reason)), hide: func(_ string, n int) bool { return n > 1 }}, status: "deleting",
+			fails: true, says: reason, most: 10 * time.Second,
+		},
+		"P8 unknown statuses": {
+			api:    &fake{status: script(detail("hatching", ""), detail("hatching", ""), detail("preening", ""), detail("hatching", ""), ok)},
+			status: "completed", most: 40 * time.Second,
+		},
+		"P8 missing status": {api: &fake{status: script(detail("", ""), ok)}, status: "completed", most: 5 * time.Second},
+		"P21 nil detail":    {api: &fake{status: script(nil, nil, ok)}, status: "completed", most: 10 * time.Second},
+		"P21 empty list at first": {
+			api: &fake{hide: func(_ string, n int) bool { return n < 6 }}, status: "completed", most: 70 * time.Second,
+		},
+		"P21 not found at first": {
+			api: &fake{hide: func(_ string, n int) bool { return n < 6 }, strictIDs: true}, status: "completed", most: 70 * time.Second,
+		},
+		"P21 never there": {
+			api: &fake{hide: func(string, int) bool { return true }}, is: ErrGone, least: graceAfterStart,
+			most: graceAfterStart + 20*time.Second,
+		},
+		"P21 one stale answer": {
+			api: &fake{
+				status: script(detail("active", ""), detail("active", ""), detail("active", ""), ok),
+				hide:   func(_ string, n int) bool { return n == 3 },
+			},
+			status: "completed", most: 18 * time.Second,
+		},
+		"P21 lost after it was seen": {
+			api: &fake{status: script(detail("active", "")), hide: func(_ string, n int) bool { return n > 2 }}, status: "active",
+			is: ErrGone, most: 30 * time.Second,
+		},
+		"P23 throttled for a while": {
+			api:    &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, answer(503, "RequestLimitExceeded", "slow"))},
+			status: "completed", least: 5 * time.Minute, most: 20 * time.Minute,
+		},
+		"P23 the service fails for a while": {
+			api:    &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, answer(500, "InternalError", "x"))},
+			status: "completed", least: 5 * time.Minute, most: 20 * time.Minute,
+		},
+		"P23 the network fails for a while": {
+			api: &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 15, dropped())}, status: "completed",
+			least: 5 * time.Minute, most: 20 * time.Minute,
+		},
+		"a refusal that heals": {
+			api:    &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 5, answer(403, "UnauthorizedOperation", "no"))},
+			status: "completed", most: time.Minute,
+		},
+		"a refusal that lasts": {
+			api:    &fake{status: script(detail("active", "")), onDescribe: describeFails(2, never, answer(403, "UnauthorizedOperation", "no"))},
+			status: "active", says: "UnauthorizedOperation", least: refusedFor, most: 90 * time.Second,
+		},
+		"credentials that are bad": {
+			api: &fake{onDescribe: describeFails(1, never, answer(401, "AuthFailure", "no"))}, says: "AuthFailure", least: refusedFor,
+			most: 90 * time.Second,
+		},
+		"a certificate that is bad": {
+			api:  &fake{onDescribe: describeFails(1, never, &smithyhttp.RequestSendError{Err: x509.UnknownAuthorityError{}})},
+			says: "certificate", least: refusedFor, most: 90 * time.Second,
+		},
+		"P28 completed, the snapshot is \"\"": {
+			api: &fake{status: script(completed(""), completed(""), ok)}, status: "completed", most: 10 * time.Second,
+		},
+		"P28 the snapshot stays \"\"": {
+			api: &fake{status: script(completed(""))}, status: "completed", says: "names no snapshot", least: settleFor,
+			most: settleFor + 2*time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -105,7 +178,9 @@ func TestWait(t *testing.T) {
 					t.Errorf("got %#v", err)
 				}
 				switch {
-				case tc.is == nil && tc.says == "" && err != nil, tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)), tc.is != nil && !errors.Is(err, tc.is):
+				case tc.is == nil && tc.says == "" && err != nil,
+					tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)),
+					tc.is != nil && !errors.Is(err, tc.is):
 					t.Errorf("error %v", err)
 				}
 				if elapsed < tc.least || elapsed > tc.most {

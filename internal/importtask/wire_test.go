@@ -115,7 +115,7 @@ func TestStartOnTheWire(t *testing.T) {
 		"moto": {most: 3, says: "500", explain: "no image import at this EC2 endpoint", serve: func(int, url.Values) (int, string, error) {
 			return 500, page, nil
 		}},
-		"unknown action": {most: 1, says: "InvalidAction", explain: "no image import at this EC2 endpoint", serve: func(int, url.Values) (int, string, error) {
+		"unknown action": {most: 1, says: "InvalidAction", explain: "no image import at this EC2", serve: func(int, url.Values) (int, string, error) {
 			return 400, failure("InvalidAction", "The action ImportSnapshot is not valid for this web service."), nil
 		}},
 		"not EC2 at all": {most: 1, says: "403", explain: "What answered is not EC2", serve: func(int, url.Values) (int, string, error) {
@@ -133,7 +133,8 @@ func TestStartOnTheWire(t *testing.T) {
 				s := &server{serve: tc.serve}
 				began := time.Now()
 				task, err := New(client(s, tc.options...)).Start(t.Context(), request())
-				if tc.says == "" && (err != nil || task.ID != "import-snap-1" || task.SnapshotID() != "" || task.Detail.SnapshotId != nil || task.Detail.UserBucket != nil) {
+				if tc.says == "" && (err != nil || task.ID != "import-snap-1" || task.SnapshotID() != "" ||
+					task.Detail.SnapshotId != nil || task.Detail.UserBucket != nil) {
 					t.Errorf("got %+v, %v", task, err)
 				}
 				if tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
