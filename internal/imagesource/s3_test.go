@@ -1,0 +1,419 @@
+package imagesource
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// fakeS3 serves objects by path, with ranges and ETags as http.ServeContent does them.
+type fakeS3 struct {
+	mu       sync.Mutex
+	objects  map[string][]byte // "/bucket/key" as decoded
+	requests []*http.Request
+	answer   func(w http.ResponseWriter, r *http.Request) bool // true: has answered
+}
+
+func (f *fakeS3) put(path string, content []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.objects[path] = content
+}
+
+func (f *fakeS3) seen(method string) []*http.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []*http.Request
+	for _, r := range f.requests {
+		if r.Method == method {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.requests = append(f.requests, r)
+	content, ok := f.objects[r.URL.Path]
+	answer := f.answer
+	f.mu.Unlock()
+	if answer != nil && answer(w, r) {
+		return
+	}
+	if !ok {
+		if r.URL.Path == "/b" || r.URL.Path == "/b/" {
+			return // HeadBucket
+		}
+		http.Error(w, "<Error><Code>NoSuchKey</Code></Error>", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
+	w.Header().Set("X-Amz-Version-Id", "v1")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+func startS3(t *testing.T, objects map[string][]byte) (*fakeS3, *Opener) {
+	t.Helper()
+	fake := &fakeS3{objects: objects}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	client := s3.NewFromConfig(aws.Config{
+		Region:           "us-east-1",
+		Credentials:      credentials.NewStaticCredentialsProvider("test", "test", ""),
+		RetryMaxAttempts: 1,
+	}, func(o *s3.Options) {
+		o.BaseEndpoint = &server.URL
+		o.UsePathStyle = true
+	})
+	return fake, &Opener{S3: func(context.Context, string) (*s3.Client, error) { return client, nil }}
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{7})
+	_, _ = r.Read(p)
+	return p
+}
+
+func TestS3Reads(t *testing.T) {
+	for name, content := range map[string][]byte{
+		"empty": {}, "one byte": {1}, "a block": noise(blockSize), "a block and a bit": noise(blockSize + 5),
+		"more than the cache": noise((blockCount+3)*blockSize - 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, o := startS3(t, map[string][]byte{"/b/a%20b/é#?": content})
+			obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "a%20b/é#?"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer obj.Close()
+			if want := fmt.Sprintf("%x", sha256.Sum256(content)); obj.Size() != int64(len(content)) || obj.ETag() != want || obj.VersionID() != "v1" {
+				t.Errorf("size %d, etag %q, version %q", obj.Size(), obj.ETag(), obj.VersionID())
+			}
+			if len(content) > 0 {
+				checkReadAt(t, obj, content)
+			}
+			if got := readAll(t, obj); got != string(content) {
+				t.Error("the bytes differ")
+			}
+			if n := len(fake.seen(http.MethodHead)); n != 1 {
+				t.Errorf("%d HEADs", n)
+			}
+			for _, r := range fake.seen(http.MethodGet) {
+				if r.Header.Get("If-Match") != `"`+obj.ETag()+`"` || !strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
+					t.Errorf("a read is not pinned: %v", r.Header)
+				}
+			}
+		})
+	}
+}
+
+func TestS3SharesBlocks(t *testing.T) {
+	content := noise(3*blockSize + 100)
+	fake, o := startS3(t, map[string][]byte{"/b/k": content})
+	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer obj.Close()
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			got, err := io.ReadAll(io.NewSectionReader(obj, 0, obj.Size()))
+			if err != nil || !bytes.Equal(got, content) {
+				t.Errorf("read %d bytes: %v", len(got), err)
+			}
+		})
+	}
+	wg.Wait()
+	// Four blocks fit, so however the readers interleave, none is fetched twice.
+	if n := len(fake.seen(http.MethodGet)); n != 4 {
+		t.Errorf("%d GETs for 4 blocks", n)
+	}
+}
+
+func TestS3ConcurrentRandomReads(t *testing.T) {
+	content := noise(12*blockSize + 17)
+	_, o := startS3(t, map[string][]byte{"/b/k": content})
+	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer obj.Close()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(i), 1))
+			p := make([]byte, 300<<10)
+			for range 10 {
+				off := r.Int64N(int64(len(content) - len(p)))
+				if _, err := obj.ReadAt(p, off); err != nil || !bytes.Equal(p, content[off:off+int64(len(p))]) {
+					t.Errorf("at %d: %v", off, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestBlocksBoundMemory(t *testing.T) {
+	var mu sync.Mutex
+	inFlight, most := 0, 0
+	b := newBlocks(t.Context(), Location{}, 100*blockSize, func(_ context.Context, p []byte, off int64) error {
+		mu.Lock()
+		inFlight++
+		most = max(most, inFlight)
+		mu.Unlock()
+		p[0] = byte(off / blockSize)
+		mu.Lock()
+		inFlight--
+		mu.Unlock()
+		return nil
+	})
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			for j := range int64(100) {
+				index := (j + int64(i)*3) % 100
+				p := make([]byte, 1)
+				if _, err := b.ReadAt(p, index*blockSize); err != nil || p[0] != byte(index) {
+					t.Errorf("block %d: %v, %v", index, p, err)
+				}
+				b.mu.Lock()
+				if held := len(b.slots) + len(b.free); held > blockCount {
+					t.Errorf("%d blocks are held", held)
+				}
+				b.mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if most > blockCount {
+		t.Errorf("%d fetches at a time", most)
+	}
+}
+
+func TestS3Changed(t *testing.T) {
+	for _, ignoresIfMatch := range []bool{false, true} {
+		t.Run(fmt.Sprintf("server ignores If-Match: %v", ignoresIfMatch), func(t *testing.T) {
+			fake, o := startS3(t, map[string][]byte{"/b/k": noise(2 * blockSize)})
+			if ignoresIfMatch {
+				fake.answer = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("If-Match"); return false }
+			}
+			obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer obj.Close()
+			if _, err := obj.ReadAt(make([]byte, 10), 0); err != nil {
+				t.Fatal(err)
+			}
+			fake.put("/b/k", make([]byte, 2*blockSize))
+			_, err = obj.ReadAt(make([]byte, 10), blockSize)
+			if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "s3://b/k") || !strings.Contains(err.Error(), "import again") {
+				t.Errorf("got %v", err)
+			}
+			// What is in memory is of the old version, which is no use any more.
+			if _, err := obj.ReadAt(make([]byte, 10), 0); !errors.Is(err, ErrChanged) {
+				t.Errorf("then got %v", err)
+			}
+		})
+	}
+}
+
+func TestS3Refuses(t *testing.T) {
+	status := func(code int, header ...string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(code)
+			return true
+		}
+	}
+	var region *RegionError
+	for _, c := range []struct {
+		name, bucket string
+		answer       func(http.ResponseWriter, *http.Request) bool
+		check        func(error) bool
+		says         string
+	}{
+		{"missing key", "b", nil, is(ErrNotFound), "s3://b/missing"},
+		{"missing bucket", "other", nil, is(ErrNoBucket), `create bucket "other"`},
+		{"forbidden", "b", status(403), is(ErrForbidden), "s3:GetObject"},
+		{"P20 other Region, 301", "b", status(301, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "in Region eu-west-1, not in us-east-1"},
+		{"P20 other Region, 400", "b", status(400, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "import in eu-west-1"},
+		{"400 of this Region is something else", "b", status(400, "X-Amz-Bucket-Region", "us-east-1"), not(as(&region)), "cannot read it"},
+		{"redirect that names no Region", "b", status(301), not(as(&region)), "cannot read it"},
+		{"out of order", "b", status(503), not(is(ErrNotFound)), "cannot read it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fake, o := startS3(t, map[string][]byte{})
+			fake.answer = c.answer
+			obj, err := o.Open(t.Context(), Location{Bucket: c.bucket, Key: "missing"})
+			if err == nil {
+				obj.Close()
+				t.Fatal("opened")
+			}
+			if !c.check(err) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if region == nil || region.Bucket != "b" || region.BucketRegion != "eu-west-1" || region.Region != "us-east-1" {
+		t.Errorf("%+v", region)
+	}
+}
+
+func is(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
+func as(target any) func(error) bool { return func(err error) bool { return errors.As(err, target) } }
+func not(check func(error) bool) func(error) bool {
+	return func(err error) bool { return !check(err) }
+}
+
+// Taking the whole object, or another part of it, for the range would corrupt the image silently.
+func TestS3WrongRanges(t *testing.T) {
+	content := noise(2 * blockSize)
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"whole object": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) },
+		"shifted range": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 1-%d/%d", blockSize, len(content)))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(content[1 : blockSize+1])
+		},
+		"shorter range": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-9/%d", len(content)))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(content[:10])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, o := startS3(t, map[string][]byte{"/b/k": content})
+			fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodGet {
+					return false
+				}
+				w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
+				answer(w, r)
+				return true
+			}
+			obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer obj.Close()
+			if n, err := obj.ReadAt(make([]byte, 10), 0); err == nil || n != 0 || !strings.Contains(err.Error(), "does not serve ranges") {
+				t.Errorf("got %d bytes, %v", n, err)
+			}
+		})
+	}
+}
+
+func TestS3BrokenConnection(t *testing.T) {
+	content := noise(blockSize)
+	fake, o := startS3(t, map[string][]byte{"/b/k": content})
+	breaks := 2
+	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		fake.mu.Lock()
+		defer fake.mu.Unlock()
+		if r.Method != http.MethodGet || breaks == 0 {
+			return false
+		}
+		breaks--
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(content)-1, len(content)))
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(content[:1000])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer obj.Close()
+	if got := readAll(t, obj); got != string(content) {
+		t.Error("the bytes differ")
+	}
+
+	again, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	fake.mu.Lock()
+	breaks = 100
+	fake.mu.Unlock()
+	if _, err := again.ReadAt(make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "try again later") {
+		t.Errorf("got %v", err)
+	}
+	fake.mu.Lock()
+	breaks = 0
+	fake.mu.Unlock()
+	if got := readAll(t, again); got != string(content) {
+		t.Error("a failed block is not asked for again")
+	}
+}
+
+func TestS3Cancelled(t *testing.T) {
+	fake, o := startS3(t, map[string][]byte{"/b/k": noise(10)})
+	started, stop := make(chan struct{}), errors.New("stopped by the user")
+	fake.answer = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			close(started)
+			<-r.Context().Done()
+		}
+		return false
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	obj, err := o.Open(ctx, Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer obj.Close()
+	done := make(chan error)
+	for range 3 { // one that fetches, two that wait for it
+		go func() {
+			_, err := obj.ReadAt(make([]byte, 1), 0)
+			done <- err
+		}()
+	}
+	<-started
+	cancel(stop)
+	for range 3 {
+		if err := <-done; !errors.Is(err, stop) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestS3Closed(t *testing.T) {
+	_, o := startS3(t, map[string][]byte{"/b/k": noise(10)})
+	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := obj.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := obj.ReadAt(make([]byte, 1), 0); err == nil {
+		t.Error("a closed object was read")
+	}
+}
