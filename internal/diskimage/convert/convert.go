@@ -21,7 +21,7 @@ import (
 // Memory is bounded by these, whatever an image claims: 8 workers with a chunk each, and what the format needs per reader (for the largest
 // VMDK grain twice as much again), stay under 64 MiB.
 const (
-	chunkSize  = 2 << 20 // aligned, so that no grain or block up to this size is inflated twice
+	chunkSize  = 1 << 20 // aligned, so that no grain or block up to this size is inflated twice
 	maxWorkers = 8
 	zeroPiece  = 4 << 10 // the file system's block: smaller holes save nothing
 )

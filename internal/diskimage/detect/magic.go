@@ -192,11 +192,11 @@ func isQCOW(from, to uint32) func(*view) (bool, error) {
 			return false, nil
 		}
 		if len(v.head) < 8 {
-			return true, corruptMagic(QCOW2, "header", "", 0, nil, "the file ends inside it")
+			return true, corruptMagic(QCOW, "header", "", 0, nil, "the file ends inside it")
 		}
 		version := binary.BigEndian.Uint32(v.head[4:])
 		if version < 1 || version > 3 {
-			return true, corruptMagic(QCOW2, "header", "version", 0, version, "versions 1 to 3 exist")
+			return true, corruptMagic(QCOW, "header", "version", 0, version, "versions 1 to 3 exist")
 		}
 		return version >= from && version <= to, nil
 	}

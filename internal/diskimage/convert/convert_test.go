@@ -1,0 +1,229 @@
+package convert_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
+)
+
+// image is a disk in memory; what no extent covers must not be read.
+type image struct {
+	disk    []byte
+	extents []diskimage.Extent
+	err     error // yielded last
+	broken  int64 // reading this offset fails with err
+}
+
+func (i *image) Size() int64  { return int64(len(i.disk)) }
+func (i *image) Close() error { return nil }
+
+func (i *image) ReadAt(p []byte, at int64) (int, error) {
+	if i.broken > 0 && at <= i.broken && i.broken < at+int64(len(p)) {
+		return 0, i.err
+	}
+	covered := slices.ContainsFunc(i.extents, func(e diskimage.Extent) bool { return !e.Zero && e.Offset <= at && at+int64(len(p)) <= e.End() })
+	if !covered {
+		return 0, errors.New("read outside of the extents")
+	}
+	n := copy(p, i.disk[at:])
+	if at+int64(n) == i.Size() {
+		return n, io.EOF // as io.ReaderAt allows with the last byte
+	}
+	return n, nil
+}
+
+func (i *image) Extents() iter.Seq2[diskimage.Extent, error] {
+	return func(yield func(diskimage.Extent, error) bool) {
+		for _, e := range i.extents {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if i.err != nil && i.broken == 0 {
+			yield(diskimage.Extent{}, i.err)
+		}
+	}
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(b)
+	return b
+}
+
+// target is a new file that keeps what was written where.
+type target struct {
+	mu   sync.Mutex
+	disk []byte
+	runs []diskimage.Extent
+}
+
+func (d *target) WriteAt(p []byte, at int64) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.runs = append(d.runs, diskimage.Extent{Offset: at, Length: int64(len(p))})
+	return copy(d.disk[at:], p), nil
+}
+
+func (d *target) sorted() []diskimage.Extent {
+	slices.SortFunc(d.runs, func(a, b diskimage.Extent) int { return int(a.Offset - b.Offset) })
+	return d.runs
+}
+
+// Runs of zeros are left out in pieces of 4 KiB; what is written is written in the longest runs.
+func TestCopyWritesLongestRunsWithoutZeros(t *testing.T) {
+	disk := make([]byte, 5<<20+100)
+	copy(disk[10000:], noise(20000))    // touches the blocks from 8192 to 32768
+	copy(disk[3<<20:], noise(4096))     // one block
+	disk[len(disk)-1] = 1               // in a block of 100 bytes
+	copy(disk[100<<10:], noise(40<<10)) // in a hole: must not be seen
+	img := &image{disk: disk, extents: []diskimage.Extent{
+		{Offset: 0, Length: 100 << 10}, {Offset: 1 << 20, Length: 1 << 20, Zero: true}, {Offset: 3<<20 - 512, Length: 2<<20 + 612},
+	}}
+	got := &target{disk: make([]byte, len(disk))}
+	written, err := convert.Copy(t.Context(), got, img, convert.Options{Workers: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []diskimage.Extent{{Offset: 8192, Length: 24576}, {Offset: 3 << 20, Length: 4096}, {Offset: 5 << 20, Length: 100}}
+	if runs := got.sorted(); !slices.Equal(runs, want) {
+		t.Errorf("wrote %v, want %v", runs, want)
+	}
+	if written != 24576+4096+100 {
+		t.Errorf("written %d", written)
+	}
+	clear(disk[100<<10 : 1<<20])
+	if !bytes.Equal(got.disk, disk) {
+		t.Error("the bytes differ")
+	}
+}
+
+// Any map of extents: the same bytes, the right hash, and progress that counts up to the total.
+func TestCopyAndHash(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(0, 7<<20).Draw(t, "size")
+		img := &image{disk: make([]byte, size)}
+		data := int64(0)
+		for at := rapid.Int64Range(0, size).Draw(t, "first"); at < size; {
+			e := diskimage.Extent{Offset: at, Length: rapid.Int64Range(1, size-at).Draw(t, "length"), Zero: rapid.Bool().Draw(t, "zero")}
+			if !e.Zero {
+				data += e.Length
+				// Some of it zeros, at places that are no multiple of anything.
+				copy(img.disk[e.Offset:e.End()], noise(int(rapid.Int64Range(0, e.Length).Draw(t, "noise"))))
+			}
+			img.extents = append(img.extents, e)
+			at = e.End() + rapid.Int64Range(0, 1<<20).Draw(t, "hole")
+		}
+		got := &target{disk: make([]byte, size)}
+		last, total := int64(-1), int64(-1)
+		_, err := convert.Copy(context.Background(), got, img, convert.Options{
+			Workers: rapid.IntRange(0, 20).Draw(t, "workers"),
+			Progress: func(done, all int64) {
+				if done < last || all != data {
+					t.Errorf("progress %d of %d after %d; there are %d bytes of data", done, all, last, data)
+				}
+				last, total = done, all
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != total || last != data {
+			t.Errorf("progress ended at %d of %d", last, total)
+		}
+		if !bytes.Equal(got.disk, img.disk) {
+			t.Error("the bytes differ")
+		}
+		sum := sha256.Sum256(img.disk)
+		if hash, err := convert.SHA256(context.Background(), img); err != nil || hash != hex.EncodeToString(sum[:]) {
+			t.Errorf("SHA256 = %s, %v", hash, err)
+		}
+	})
+}
+
+// Holes are hashed without being read: image fails when it is asked for one.
+func TestSHA256OfHoles(t *testing.T) {
+	img := &image{disk: make([]byte, 3<<20+7)}
+	sum := sha256.Sum256(img.disk)
+	if hash, err := convert.SHA256(t.Context(), img); err != nil || hash != hex.EncodeToString(sum[:]) {
+		t.Errorf("SHA256 = %s, %v", hash, err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	broken := errors.New("broken")
+	whole := []diskimage.Extent{{Length: 20 << 20}}
+	for _, c := range []struct {
+		name string
+		img  *image
+		dst  io.WriterAt
+		want error // nil: any error
+	}{
+		{"extents fail", &image{err: broken, extents: []diskimage.Extent{{Length: 1 << 20}}}, nil, broken},
+		{"a read fails", &image{err: broken, broken: 11 << 20, extents: whole}, nil, broken},
+		{"extents overlap", &image{extents: []diskimage.Extent{{Length: 1 << 20}, {Offset: 1 << 19, Length: 1 << 20}}}, nil, nil},
+		{"extents go backwards", &image{extents: []diskimage.Extent{{Offset: 1 << 20, Length: 512}, {Length: 512}}}, nil, nil},
+		{"extent beyond the disk", &image{extents: []diskimage.Extent{{Offset: 20<<20 - 1, Length: 2}}}, nil, nil},
+		{"extent that overflows", &image{extents: []diskimage.Extent{{Offset: 1, Length: 1<<63 - 1}}}, nil, nil},
+		{"empty extent", &image{extents: []diskimage.Extent{{Offset: 1}}}, nil, nil},
+		{"a write fails", &image{extents: whole}, failingWriter{broken}, broken},
+	} {
+		c.img.disk = noise(20 << 20)
+		dst := c.dst
+		if dst == nil {
+			dst = &target{disk: make([]byte, 20<<20)}
+		}
+		if _, err := convert.Copy(t.Context(), dst, c.img, convert.Options{}); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("Copy, %s: %v", c.name, err)
+		}
+		if c.dst != nil {
+			continue
+		}
+		if sum, err := convert.SHA256(t.Context(), c.img); err == nil || sum != "" || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("SHA256, %s: %q, %v", c.name, sum, err)
+		}
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (f failingWriter) WriteAt([]byte, int64) (int, error) { return 0, f.err }
+
+// A context that ends, before or in the middle, ends the work with its cause.
+func TestCancel(t *testing.T) {
+	cause := errors.New("interrupted")
+	img := &image{disk: noise(40 << 20), extents: []diskimage.Extent{{Length: 40 << 20}}}
+	for _, after := range []int{0, 3} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		calls := 0
+		written, err := convert.Copy(ctx, &target{disk: make([]byte, len(img.disk))}, img, convert.Options{Workers: 2, Progress: func(done, _ int64) {
+			if calls++; calls > after {
+				cancel(cause)
+			}
+		}})
+		if !errors.Is(err, cause) || written == int64(len(img.disk)) {
+			t.Errorf("cancelled after %d reports: %v after %d bytes", after, err, written)
+		}
+		if _, err := convert.SHA256(ctx, img); !errors.Is(err, cause) {
+			t.Errorf("SHA256: %v", err)
+		}
+		if _, err := convert.SHA256(ctx, &image{disk: make([]byte, 1<<20)}); !errors.Is(err, cause) {
+			t.Errorf("SHA256 of holes: %v", err)
+		}
+		cancel(nil)
+	}
+}

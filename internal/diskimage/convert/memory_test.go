@@ -1,0 +1,125 @@
+package convert_test
+
+import (
+	"bytes"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+const bound = 64 << 20
+
+// padded is a file that goes on with zeros for as long as a test wants, without being there.
+type padded struct {
+	data []byte
+	size int64
+}
+
+func (p padded) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	if at < int64(len(p.data)) {
+		copy(b, p.data[at:])
+	}
+	return len(b), nil
+}
+
+// sampled calls sample with every read.
+type sampled struct {
+	*vmdk.Image
+
+	sample func()
+}
+
+func (s sampled) ReadAt(p []byte, at int64) (int, error) {
+	n, err := s.Image.ReadAt(p, at)
+	s.sample()
+	return n, err
+}
+
+type discard struct{}
+
+func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+// An image of 2 KiB that claims 1 TiB and a grain directory of 64 MiB: the claim costs nothing. The whole directory, read at once, would break the
+// bound.
+func TestMemoryOfClaims(t *testing.T) {
+	const disk, grain = 1 << 40, 64 << 10
+	v := testimage.VMDK{Layout: testimage.GDPatched, Size: grain, GTEs: 1}
+	s := v.Build()
+	file := padded{data: s.Data, size: 200 << 20}
+	for i, b := range []byte{0, 0, 0, 0x80} { // capacity: 2^31 sectors
+		file.data[12+i] = b
+	}
+	file.data[56], file.data[57] = 16, 0 // the directory begins behind what is there
+	img, err := vmdk.Open(file, file.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Size() != disk {
+		t.Fatalf("size %d", img.Size())
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	written, err := convert.Copy(t.Context(), discard{}, img, convert.Options{Workers: 8, Progress: func(int64, int64) {}})
+	if err != nil || written != 0 {
+		t.Errorf("%d bytes, %v", written, err)
+	}
+	runtime.ReadMemStats(&after)
+	if total := after.TotalAlloc - before.TotalAlloc; total > bound {
+		t.Errorf("allocated %d bytes in all, more than %d", total, bound)
+	} else {
+		t.Logf("allocated %d bytes in all", total)
+	}
+}
+
+// The worst that a sound image asks for: the largest grains, all workers. The disk is much larger than the bound.
+func TestMemoryOfLargestGrains(t *testing.T) {
+	const grain, count = 2 << 20, 80
+	v := testimage.VMDK{Layout: testimage.GDAtEnd, Size: grain * count, GrainSectors: grain / 512}
+	var runs []testimage.Run
+	for g := range int64(count) {
+		runs = append(runs, testimage.Run{Offset: g * grain, Data: []byte{1}})
+	}
+	file := v.Build(runs...).Data
+	img, err := vmdk.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
+	for name, work := range map[string]func(sample func()) error{
+		"Copy": func(sample func()) error {
+			_, err := convert.Copy(t.Context(), discard{}, img, convert.Options{Workers: 100, Progress: func(int64, int64) { sample() }})
+			return err
+		},
+		"SHA256": func(sample func()) error {
+			_, err := convert.SHA256(t.Context(), sampled{img, sample})
+			return err
+		},
+	} {
+		var before, now runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what is in a sync.Pool survives the first
+		runtime.ReadMemStats(&before)
+		peak := uint64(0)
+		var mu sync.Mutex
+		err := work(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			runtime.ReadMemStats(&now)
+			peak = max(peak, now.HeapInuse)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if peak -= min(peak, before.HeapInuse); peak > bound {
+			t.Errorf("%s: %d bytes of heap at its highest, more than %d", name, peak, bound)
+		} else {
+			t.Logf("%s: %d bytes of heap at its highest", name, peak)
+		}
+	}
+}

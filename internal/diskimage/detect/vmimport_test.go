@@ -1,0 +1,88 @@
+package detect_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+// What VM Import says, verbatim where its words are known. Each row goes the way of an import: open, then read everything.
+func TestVMImport(t *testing.T) {
+	const (
+		vmdk   = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
+		format = "ClientError: Disk validation failed [Unsupported specified file format]"
+		own    = "ClientError: Disk validation failed [corrupt VMDK: "
+	)
+	build := func() *testimage.Stream {
+		return testimage.VMDK{Layout: testimage.GDPatched, Size: 64 << 10}.Build(testimage.Run{Data: bytes.Repeat([]byte("disk"), 16<<10)})
+	}
+	stream := func(damage func(s *testimage.Stream)) []byte {
+		s := build()
+		damage(s)
+		return s.Data
+	}
+	put32 := func(at int, v uint32) []byte {
+		return stream(func(s *testimage.Stream) { binary.LittleEndian.PutUint32(s.Data[at:], v) })
+	}
+	for _, c := range []struct {
+		name     string
+		declared string
+		data     []byte
+		want     string // "" importable
+	}{
+		{"streamOptimized", "VMDK", build().Data, ""},
+		{"RAW", "", make([]byte, 4096), ""},
+		{"RAW that is no whole sector", "RAW", make([]byte, 1000), ""},
+		{"QCOW2 declared RAW", "RAW", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), ""},
+		{"fixed VHD", "VHD", join(make([]byte, 4096), footer(2)), ""},
+		{"dynamic VHD", "VHD", join(footer(3), make([]byte, 4096), footer(3)), ""},
+		{"VHDX", "", place(4096, 0, "vhdxfile"), ""},
+		{"monolithicSparse", "VMDK", stream(func(s *testimage.Stream) { s.Data[10], s.Data[77] = 0, 0 }), vmdk},
+		{"descriptor alone", "", []byte("# Disk DescriptorFile\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"x\""), vmdk},
+		{"COWD", "VMDK", place(4096, 0, "COWD"), vmdk},
+		{"a delta", "VMDK", stream(func(s *testimage.Stream) { copy(s.Data[bytes.Index(s.Data, []byte("ffffffff")):], "12345678") }), vmdk},
+		{"differencing VHD", "VHD", join(footer(4), make([]byte, 4096), footer(4)), "ClientError: Footers not identical"},
+		{"damaged VHD", "VHD", join(make([]byte, 4096), damaged(footer(2), 99)), "ClientError: Footers not identical"},
+		{"QCOW2", "", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), format},
+		{"P20 gzip", "", place(64, 0, "\x1f\x8b\x08"), format},
+		{"gzip declared VMDK", "VMDK", place(64, 0, "\x1f\x8b\x08"), format},
+		{"RAW declared VHD", "VHD", make([]byte, 4096), format},
+		{"empty", "RAW", nil, format},
+		{"ISO", "", place(40<<10, 32769, "CD001"), format},
+		{"OVA", "", tarHeader("vm.ovf", "ustar\x0000"), "ClientError: Disk validation failed [Unsupported OVA format]"},
+		{"compressAlgorithm 0", "VMDK", stream(func(s *testimage.Stream) { s.Data[77] = 0 }), "ERROR: File uses unsupported compression algorithm 0"},
+		{"grain of a bad length", "VMDK", stream(func(s *testimage.Stream) {
+			copy(s.Data[s.Grain[0]:], testimage.PackGrain(0, make([]byte, 100)))
+		}), "ClientError: Uncompressed data has an invalid length"},
+		{"damaged grain", "VMDK", stream(func(s *testimage.Stream) { s.Data[s.Grain[0]+12] ^= 0xff }), "ClientError: Uncompressed data has an invalid length"},
+		{"bad version", "VMDK", put32(4, 7), own + "header at byte 0, version = 7: versions 1 to 3 exist]"},
+		{"bad LBA", "VMDK", stream(func(s *testimage.Stream) { s.Data[s.Grain[0]] = 9 }), own + "header of grain 0"},
+	} {
+		img, err := detect.Open(bytes.NewReader(c.data), int64(len(c.data)), c.declared)
+		if err == nil {
+			_, err = io.Copy(io.Discard, io.NewSectionReader(img, 0, img.Size()))
+		}
+		v := detect.VMImport(img, err)
+		if c.want == "" {
+			if v != (detect.Verdict{Importable: true}) {
+				t.Errorf("%s: %+v", c.name, v)
+			}
+			continue
+		}
+		if v.Importable || !strings.HasPrefix(v.StatusMessage, c.want) || v.Reason == "" {
+			t.Errorf("%s: %+v, want %s", c.name, v, c.want)
+		}
+		if !strings.HasPrefix(c.want, own) && v.StatusMessage != c.want {
+			t.Errorf("%s: %q is not verbatim", c.name, v.StatusMessage)
+		}
+	}
+	if v := detect.VMImport(nil, errors.New("connection reset")); v.Importable || !strings.Contains(v.StatusMessage, "connection reset") {
+		t.Errorf("an error of the source: %+v", v)
+	}
+}

@@ -1,0 +1,66 @@
+package sparse_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
+)
+
+func TestCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "volume.raw")
+	const size = 1 << 40
+	f, err := sparse.Create(path, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{1}, size/2); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() != size {
+		t.Errorf("size %d", info.Size())
+	}
+	if used, ok := allocated(info); ok && used > 1<<20 {
+		t.Errorf("a file with one byte in it occupies %d bytes: it is not sparse", used)
+	}
+	b := make([]byte, 3)
+	if n, err := f.ReadAt(b, size-2); n != 2 || !errors.Is(err, io.EOF) || b[0] != 0 || b[1] != 0 {
+		t.Errorf("the end reads as %v, %d, %v", b, n, err)
+	}
+}
+
+// A file that exists is never touched; a failure leaves none behind.
+func TestCreateRefuses(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "there")
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sparse.Create(path, 1); !errors.Is(err, os.ErrExist) {
+		t.Errorf("over a file: %v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
+		t.Errorf("the file is now %q, %v", b, err)
+	}
+	for name, size := range map[string]int64{"negative": -1, "huge": 1<<63 - 1} {
+		path := filepath.Join(dir, name)
+		if f, err := sparse.Create(path, size); err == nil {
+			f.Close()
+			continue // some file systems do hold 8 EiB
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a file was left behind: %v", name, err)
+		}
+	}
+	if _, err := sparse.Create(filepath.Join(dir, "absent", "x"), 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
+}
