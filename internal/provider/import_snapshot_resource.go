@@ -120,7 +120,7 @@ func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *conn
 		diags.Append(importFailed(m, conn.Region, failure))
 		return true
 	case ctx.Err() != nil:
-		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s continues on its own. "+
+		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s was not cancelled and continues. "+
 			"The next apply waits for the same task and imports nothing anew.", m.ImportTaskID.ValueString(), conn.Region))
 	default:
 		diags.Append(waitEnded(m, conn.Region, time.Since(begun), err))
@@ -214,6 +214,7 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 		r.change(limited, conn, &m, &prior, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
 	resp.Diagnostics.Append(setAdopted(ctx, resp.Private, false)...)
 }
 
