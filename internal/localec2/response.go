@@ -18,20 +18,17 @@ func newRequestID() string { return uuid.NewString() }
 
 // answer is what an action answers: a struct that begins with head.
 type answer interface {
-	setHead(action, requestID string)
+	setHead(requestID string)
 }
 
 // head is the beginning of every answer. Members that have no value are left out, never sent empty: SDKs choke on an empty number, boolean
 // or time, and hand out a pointer to "" for an empty string (vm-import-facts 1).
 type head struct {
-	XMLName   xml.Name
 	Namespace string `xml:"xmlns,attr"`
 	RequestID string `xml:"requestId"`
 }
 
-func (h *head) setHead(action, requestID string) {
-	*h = head{XMLName: xml.Name{Local: action + "Response"}, Namespace: namespace, RequestID: requestID}
-}
+func (h *head) setHead(requestID string) { *h = head{namespace, requestID} }
 
 // set is a list on the wire; an empty one is sent as an empty element, as EC2 does.
 type set[T any] struct {
@@ -45,27 +42,26 @@ type returned struct {
 }
 
 type ec2Error struct {
-	XMLName   xml.Name `xml:"Response"`
-	Code      string   `xml:"Errors>Error>Code"`
-	Message   string   `xml:"Errors>Error>Message"`
-	RequestID string   `xml:"RequestID"` // upper case here, unlike in answers
+	Code      string `xml:"Errors>Error>Code"`
+	Message   string `xml:"Errors>Error>Message"`
+	RequestID string `xml:"RequestID"` // upper case here, unlike in answers
 }
 
 func writeEC2Answer(w http.ResponseWriter, action, requestID string, a answer) error {
-	a.setHead(action, requestID)
-	return writeXML(w, http.StatusOK, requestID, a)
+	a.setHead(requestID)
+	return writeXML(w, http.StatusOK, requestID, action+"Response", a)
 }
 
 func writeEC2Error(w http.ResponseWriter, requestID string, err *apiError) error {
-	return writeXML(w, err.Status, requestID, ec2Error{Code: err.Code, Message: err.Message, RequestID: requestID})
+	return writeXML(w, err.Status, requestID, "Response", ec2Error{Code: err.Code, Message: err.Message, RequestID: requestID})
 }
 
-func writeXML(w http.ResponseWriter, status int, requestID string, v any) error {
+func writeXML(w http.ResponseWriter, status int, requestID, root string, v any) error {
 	var body bytes.Buffer
 	body.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
 	enc := xml.NewEncoder(&body)
 	enc.Indent("", "    ")
-	if err := enc.Encode(v); err != nil {
+	if err := enc.EncodeElement(v, xml.StartElement{Name: xml.Name{Local: root}}); err != nil {
 		return err
 	}
 	h := w.Header()

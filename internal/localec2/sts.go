@@ -1,9 +1,6 @@
 package localec2
 
-import (
-	"encoding/xml"
-	"net/http"
-)
+import "net/http"
 
 const (
 	stsVersion   = "2011-06-15"
@@ -12,21 +9,19 @@ const (
 )
 
 type callerIdentity struct {
-	XMLName   xml.Name `xml:"GetCallerIdentityResponse"`
-	Namespace string   `xml:"xmlns,attr"`
-	Arn       string   `xml:"GetCallerIdentityResult>Arn"`
-	UserID    string   `xml:"GetCallerIdentityResult>UserId"`
-	Account   string   `xml:"GetCallerIdentityResult>Account"`
-	RequestID string   `xml:"ResponseMetadata>RequestId"`
+	Namespace string `xml:"xmlns,attr"`
+	Arn       string `xml:"GetCallerIdentityResult>Arn"`
+	UserID    string `xml:"GetCallerIdentityResult>UserId"`
+	Account   string `xml:"GetCallerIdentityResult>Account"`
+	RequestID string `xml:"ResponseMetadata>RequestId"`
 }
 
 type stsError struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Namespace string   `xml:"xmlns,attr"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
+	Namespace string `xml:"xmlns,attr"`
+	Type      string `xml:"Error>Type"`
+	Code      string `xml:"Error>Code"`
+	Message   string `xml:"Error>Message"`
+	RequestID string `xml:"RequestId"`
 }
 
 // serveSTS answers the one STS call that providers and SDK set-ups make, in STS's own dialect.
@@ -37,12 +32,12 @@ func (e *Endpoint) serveSTS(w http.ResponseWriter, r *http.Request, requestID, a
 	}
 	if err != nil {
 		api := e.asAPIError(action, err)
-		e.written(action, writeXML(w, api.Status, requestID, stsError{
+		e.written(action, writeXML(w, api.Status, requestID, "ErrorResponse", stsError{
 			Namespace: stsNamespace, Type: "Sender", Code: api.Code, Message: api.Message, RequestID: requestID,
 		}))
 		return
 	}
-	e.written(action, writeXML(w, http.StatusOK, requestID, callerIdentity{
+	e.written(action, writeXML(w, http.StatusOK, requestID, "GetCallerIdentityResponse", callerIdentity{
 		Namespace: stsNamespace,
 		Arn:       "arn:" + s.partition() + ":iam::" + s.Account + ":root",
 		UserID:    s.Account,
