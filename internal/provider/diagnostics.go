@@ -36,15 +36,16 @@ func importFailed(m *importSnapshotModel, region string, failure *importtask.Fai
 	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s", message, explanationText(explanation, known))
 	facts(&detail, m, region, failure.Elapsed)
 	if !m.ClientToken.IsNull() {
-		fmt.Fprintf(&detail, "\n\nclient_token = %q stands for this failed import: change it before the next apply, else EC2 may answer with the same failed task.", m.ClientToken.ValueString())
+		fmt.Fprintf(&detail, "\nclient_token = %q stands for this failed import: change it before the next apply, else EC2 may answer with the same failed task.", m.ClientToken.ValueString())
 	}
-	return blame(explanation.Blame, "Import Failed", detail.String())
+	return blame(explanation.Blame, "Import Failed", strings.TrimSpace(detail.String()))
 }
 
 // startFailed is an import that never began.
 func startFailed(ctx context.Context, m *importSnapshotModel, region string, err error) diag.Diagnostic {
 	if ctx.Err() != nil {
-		return diag.NewErrorDiagnostic("Import Not Started", "The apply was interrupted before EC2 took the import. Nothing was started; the next apply begins anew.")
+		return diag.NewErrorDiagnostic("Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s. "+
+			"The next apply begins anew.", sourceText(ctx, m), region, err))
 	}
 	return callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), region), err)
 }
@@ -62,10 +63,10 @@ func waitEnded(m *importSnapshotModel, region string, elapsed time.Duration, err
 		fmt.Fprintf(&detail, "EC2 took the import, but it could not be followed to its end: %s\n\n%s", err, explanationText(explanation, known))
 	}
 	facts(&detail, m, region, elapsed)
-	detail.WriteString("\n\nThe import continues in EC2, and its task is in the state. A resource that was being created is now tainted: " +
+	detail.WriteString("\nThe import continues in EC2, and its task is in the state. A resource that was being created is now tainted: " +
 		"`terraform untaint ADDRESS`, then `terraform apply` continues with the same task; an apply without untaint cancels it and imports anew. " +
 		"Raise timeouts.create (or timeouts.update, for a resumed import) where imports take longer.")
-	return blame(explanation.Blame, summary, detail.String())
+	return blame(explanation.Blame, summary, strings.TrimSpace(detail.String()))
 }
 
 // facts are what a user, or a support case, needs to know of one import.
@@ -89,7 +90,7 @@ func facts(w *strings.Builder, m *importSnapshotModel, region string, elapsed ti
 		{"last status", d.Status.ValueString()}, {"last progress", progress}, {"time spent", elapsed.Round(time.Second).String()},
 	} {
 		if fact[1] != "" {
-			fmt.Fprintf(w, "  %-13s %s\n", fact[0]+":", fact[1])
+			fmt.Fprintf(w, "  %-14s %s\n", fact[0]+":", fact[1])
 		}
 	}
 }
