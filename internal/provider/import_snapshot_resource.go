@@ -33,6 +33,7 @@ var (
 	_ resource.ResourceWithValidateConfig = (*importSnapshotResource)(nil)
 	_ resource.ResourceWithImportState    = (*importSnapshotResource)(nil)
 	_ resource.ResourceWithIdentity       = (*importSnapshotResource)(nil)
+	_ resource.ResourceWithMoveState      = (*importSnapshotResource)(nil)
 )
 
 func newImportSnapshotResource() resource.Resource { return &importSnapshotResource{} }
