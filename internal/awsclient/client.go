@@ -34,6 +34,10 @@ type Client struct {
 // New finds credentials, makes sure that they may be used, and makes the clients. It talks to STS unless the settings say not to, so it is for
 // the first use and not for the configuration of a provider. With region "" the metadata service may name one.
 func New(ctx context.Context, s Settings, region string) (*Client, error) {
+	return connect(ctx, s, region, logging.TfLogger("")) // the log of Terraform, by way of the context
+}
+
+func connect(ctx context.Context, s Settings, region string, log logging.Logger) (*Client, error) {
 	if region != "" && !s.SkipRegionValidation {
 		if err := validation.SupportedRegion(region); err != nil {
 			return nil, fmt.Errorf("%w: correct region, or set skip_region_validation if it is newer than this provider", err)
@@ -43,7 +47,7 @@ func New(ctx context.Context, s Settings, region string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := newLogger(s)
+	logger := newLogger(s, log)
 	c.Logger = logger
 	forgetMissingBundle(ctx, logger)
 

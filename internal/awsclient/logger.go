@@ -14,7 +14,7 @@ import (
 
 const masked = "*****"
 
-// logger writes what aws-sdk-go-base and the clients have to say to the log of Terraform, without the secrets. The masks of aws-sdk-go-base know
+// logger passes on what aws-sdk-go-base and the clients have to say, without the secrets. The masks of aws-sdk-go-base know
 // secret keys by their length and key ids by their prefix; session tokens, web identity tokens and the keys of other issuers they let through.
 type logger struct {
 	to      logging.Logger
@@ -22,7 +22,7 @@ type logger struct {
 }
 
 // newLogger knows the secrets of the settings and the environment by heart.
-func newLogger(s Settings) logger {
+func newLogger(s Settings, to logging.Logger) logger {
 	known := []string{
 		s.AccessKey, s.SecretKey, s.Token,
 		os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"),
@@ -50,7 +50,7 @@ func newLogger(s Settings) logger {
 			pairs = append(pairs, secret, masked, url.QueryEscape(secret), masked)
 		}
 	}
-	return logger{to: logging.TfLogger(""), secrets: strings.NewReplacer(pairs...)}
+	return logger{to: to, secrets: strings.NewReplacer(pairs...)}
 }
 
 var (

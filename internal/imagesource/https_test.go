@@ -92,6 +92,8 @@ func TestHTTPSChanged(t *testing.T) {
 		{"weak ETag, checked here", `W/"a"`, `W/"b"`},
 		{"Last-Modified", "", ""},
 		{"size", "", ""},
+		{"strong ETag, server ignores conditions", `"a"`, `"b"`},
+		{"Last-Modified, server ignores conditions", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var changed atomic.Bool
@@ -101,15 +103,19 @@ func TestHTTPSChanged(t *testing.T) {
 					etag = c.after
 				}
 				switch {
-				case c.name == "Last-Modified" && changed.Load():
+				case strings.HasPrefix(c.name, "Last-Modified") && changed.Load():
 					modified = time.Unix(2e9, 0)
-				case c.name == "Last-Modified":
+				case strings.HasPrefix(c.name, "Last-Modified"):
 					modified = time.Unix(1e9, 0)
 				case c.name == "size" && changed.Load():
 					content = content[:2*blockSize-1]
 				}
 				if etag != "" {
 					w.Header().Set("ETag", etag)
+				}
+				if strings.Contains(c.name, "ignores") {
+					r.Header.Del("If-Match")
+					r.Header.Del("If-Unmodified-Since")
 				}
 				http.ServeContent(w, r, "", modified, bytes.NewReader(content))
 			})
