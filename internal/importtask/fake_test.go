@@ -67,6 +67,9 @@ func (f *fake) ImportSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput, 
 		id = fmt.Sprintf("import-snap-%d", len(f.tasks)+1)
 		f.tasks[token] = id
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // accepted, but nobody listens any more
+	}
 	if f.lose != nil {
 		if err := f.lose(n); err != nil {
 			return nil, err
@@ -92,6 +95,9 @@ func (f *fake) DescribeImportSnapshotTasks(
 		if err := f.onDescribe(n, in.ImportTaskIds); err != nil {
 			return nil, err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	if f.list != nil {
 		return f.list(aws.ToString(in.NextToken)), nil

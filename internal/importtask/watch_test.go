@@ -103,12 +103,12 @@ func TestWait(t *testing.T) {
 			api: &fake{hide: func(string, int) bool { return true }}, is: ErrGone, least: graceAfterStart,
 			most: graceAfterStart + 20*time.Second,
 		},
-		"P21 one stale answer": {
+		"P21 single stale answers": {
 			api: &fake{
-				status: script(detail("active", ""), detail("active", ""), detail("active", ""), ok),
-				hide:   func(_ string, n int) bool { return n == 3 },
+				status: script(repeat(6, detail("active", ""), ok)...),
+				hide:   func(_ string, n int) bool { return n == 3 || n == 5 },
 			},
-			status: "completed", most: 18 * time.Second,
+			status: "completed", most: 75 * time.Second,
 		},
 		"P21 lost after it was seen": {
 			api: &fake{status: script(detail("active", "")), hide: func(_ string, n int) bool { return n > 2 }}, status: "active",
@@ -129,6 +129,15 @@ func TestWait(t *testing.T) {
 		"a refusal that heals": {
 			api:    &fake{status: script(detail("active", ""), ok), onDescribe: describeFails(2, 5, answer(403, "UnauthorizedOperation", "no"))},
 			status: "completed", most: time.Minute,
+		},
+		"refusals that heal each time": {
+			api: &fake{status: script(repeat(12, detail("active", ""), ok)...), onDescribe: func(n int, _ []string) error {
+				if n == 2 || n == 3 || n == 9 {
+					return answer(403, "UnauthorizedOperation", "no")
+				}
+				return nil
+			}},
+			status: "completed", most: 5 * time.Minute,
 		},
 		"a refusal that lasts": {
 			api:    &fake{status: script(detail("active", "")), onDescribe: describeFails(2, never, answer(403, "UnauthorizedOperation", "no"))},
@@ -296,6 +305,63 @@ func TestWaitJoins(t *testing.T) {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)
+		}
+	})
+}
+
+// P23: however many join, there is a poll a second at most, and never none.
+func TestWaitJoinsWithoutEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		api         *fake
+		least, most int // calls in a minute
+	}{
+		"healthy":   {api: &fake{status: script(detail("active", ""))}, least: 40, most: 80},
+		"throttled": {api: &fake{onDescribe: func(int, []string) error { return answer(503, "RequestLimitExceeded", "slow") }}, least: 5, most: 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				importer := New(tc.api)
+				var all sync.WaitGroup
+				for n := 0; ctx.Err() == nil; n++ {
+					all.Go(func() {
+						if _, err := importer.Wait(ctx, fmt.Sprintf("import-snap-%d", n), nil); !errors.Is(err, context.DeadlineExceeded) {
+							t.Error(err)
+						}
+					})
+					if pause(ctx, 500*time.Millisecond) != nil {
+						break
+					}
+				}
+				all.Wait()
+				if n := len(tc.api.describes); n < tc.least || n > tc.most {
+					t.Errorf("%d calls", n)
+				}
+			})
+		})
+	}
+}
+
+// P21, P23: a task that EC2 did not know at first is asked for along with the others as soon as it is known.
+func TestWaitTrustsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fake{
+			strictIDs: true, hide: func(id string, n int) bool { return id == "import-snap-1" && n < 3 },
+			status: script(repeat(20, detail("active", ""), completed("snap-1"))...),
+		}
+		importer := New(api)
+		var all sync.WaitGroup
+		for n := range 2 {
+			all.Go(func() {
+				if _, err := importer.Wait(t.Context(), fmt.Sprintf("import-snap-%d", n), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := len(api.describes); n > 26 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }
