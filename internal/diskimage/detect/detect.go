@@ -153,6 +153,8 @@ func unsupported(v *view, f Format) error {
 		e.Reason, e.Cure = "it is an archive", "unpack it with `tar xf` and upload the image inside"
 	case HTML, XML:
 		e.Reason, e.Cure = "it is a text page, probably the error message of a download", "download the image again and look at the beginning of the file"
+	default:
+		e.Reason = "it is not read here"
 	}
 	return e
 }

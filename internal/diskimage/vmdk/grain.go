@@ -35,6 +35,22 @@ func newScratch(h *header) *scratch {
 	}
 }
 
+func (i *Image) takeScratch() *scratch {
+	select {
+	case s := <-i.idle:
+		return s
+	default:
+		return newScratch(&i.header)
+	}
+}
+
+func (i *Image) giveBack(s *scratch) {
+	select {
+	case i.idle <- s:
+	default:
+	}
+}
+
 // packedBound is the longest compressed form of a grain that a sane writer leaves: deflate's stored blocks, with a margin.
 func packedBound(grain int64) int64 { return grain + grain/1000 + 64 + sectorSize }
 
@@ -47,8 +63,8 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), i.Size()-off)]
-	s := i.scratch.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
-	defer i.scratch.Put(s)
+	s := i.takeScratch()
+	defer i.giveBack(s)
 
 	size := i.header.grainBytes()
 	n := 0

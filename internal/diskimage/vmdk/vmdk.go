@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
@@ -20,8 +19,11 @@ type Image struct {
 	file     io.ReaderAt
 	fileSize int64
 	header   header
-	scratch  sync.Pool // of *scratch
+	idle     chan *scratch // between reads; unlike a sync.Pool it never holds more than it has room for
 }
+
+// maxIdle is how many readers at once find their buffers again.
+const maxIdle = 8
 
 // Open reads the headers. r belongs to the caller.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
@@ -50,9 +52,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err := checkPlaces(size, &h); err != nil {
 		return nil, err
 	}
-	img := &Image{file: r, fileSize: size, header: h}
-	img.scratch.New = func() any { return newScratch(&img.header) }
-	return img, nil
+	return &Image{file: r, fileSize: size, header: h, idle: make(chan *scratch, maxIdle)}, nil
 }
 
 // Size is the capacity of the header in bytes.
