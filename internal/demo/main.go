@@ -31,7 +31,10 @@ func main() {
 		if errors.As(err, &failed) {
 			fmt.Fprintf(os.Stderr, "\nAll that %s said:\n\n%s", failed.command, failed.output)
 		}
-		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\nWhat it wrote is in %s for a look; `make demo` starts afresh.\n", err, *dir)
+		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\n", err)
+		if _, err := os.Stat(*dir); err == nil {
+			fmt.Fprintf(os.Stderr, "What it wrote is in %s for a look; `make demo` starts afresh.\n", *dir)
+		}
 		stop()
 		os.Exit(1)
 	}
