@@ -1,0 +1,155 @@
+package provider_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+func TestMain(m *testing.M) {
+	acctest.Isolate()
+	flag.Parse()
+	// The tests spend their time waiting for polls and for the CLI, not on the processor. An explicit -parallel wins.
+	if explicit := false; !explicit {
+		flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
+		if !explicit {
+			if err := flag.Set("test.parallel", "8"); err != nil {
+				panic(err)
+			}
+		}
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	address = "ec2_import_snapshot.test"
+	here    = "us-east-1"
+)
+
+// disk is the content of the test's disk: a sector of text in the first grain, and a sector in the middle of 1 MiB.
+func disk() []byte {
+	raw := make([]byte, 1<<20)
+	copy(raw, "a disk of the acceptance tests")
+	copy(raw[512<<10:], strings.Repeat("middle ", 73))
+	return raw
+}
+
+func vmdk() []byte { return testimage.StreamOptimized(testimage.GDAtEnd, disk()) }
+
+// newEC2 is an endpoint with disk.vmdk and disk.raw in its bucket.
+func newEC2(t *testing.T) *acctest.EC2 {
+	t.Helper()
+	e := acctest.NewEC2(t)
+	e.Put(t, "disk.vmdk", vmdk())
+	e.Put(t, "disk.raw", disk())
+	return e
+}
+
+// newLocal is a local backend with the same objects.
+func newLocal(t *testing.T) acctest.Local {
+	t.Helper()
+	l := acctest.NewLocal(t)
+	l.Put(t, "disk.vmdk", vmdk())
+	l.Put(t, "disk.raw", disk())
+	return l
+}
+
+// snapshot is a resource whose image is disk.vmdk unless body names a container.
+func snapshot(body string) string { return snapshotNamed("test", body) }
+
+func snapshotNamed(name, body string) string {
+	if !strings.Contains(body, "disk_container") {
+		body = "disk_container = { url = \"s3://images/disk.vmdk\" }\n" + body
+	}
+	return fmt.Sprintf("resource \"ec2_import_snapshot\" %q {\n%s\n}\n", name, body)
+}
+
+// acc runs steps through the CLI, with the provider in this process.
+func acc(t *testing.T, destroyed resource.TestCheckFunc, steps ...resource.TestStep) {
+	t.Helper()
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: destroyed, Steps: steps})
+}
+
+// nothingLeft checks that a destroy has left no snapshot and no task that runs.
+func nothingLeft(t *testing.T, e *acctest.EC2, regions ...string) resource.TestCheckFunc {
+	return func(*terraform.State) error {
+		for _, region := range append(regions, here) {
+			if n := e.Snapshots(t, region); n != 0 {
+				return fmt.Errorf("%d snapshots are left in %s", n, region)
+			}
+			if n := e.Count(t, "DescribeImportSnapshotTasks", region, "<status>active"); n != 0 {
+				return fmt.Errorf("%d tasks still run in %s", n, region)
+			}
+		}
+		return nil
+	}
+}
+
+// imports checks how many ImportSnapshot calls EC2 has accepted so far.
+func imports(e *acctest.EC2, want int) resource.TestCheckFunc {
+	return func(*terraform.State) error {
+		if got := accepted(e); got != want {
+			return fmt.Errorf("EC2 has accepted %d ImportSnapshot calls, want %d", got, want)
+		}
+		return nil
+	}
+}
+
+func accepted(e *acctest.EC2) int {
+	n := 0
+	for _, r := range e.Requests("ImportSnapshot") {
+		if r.Answer.OK() {
+			n++
+		}
+	}
+	return n
+}
+
+// planned expects an action for the resource, and an empty plan behind the apply.
+func planned(action plancheck.ResourceActionType, checks ...plancheck.PlanCheck) resource.ConfigPlanChecks {
+	return resource.ConfigPlanChecks{
+		PreApply:             append([]plancheck.PlanCheck{plancheck.ExpectResourceAction(address, action)}, checks...),
+		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+	}
+}
+
+// has checks one attribute of the state.
+func has(attribute string, want knownvalue.Check) statecheck.StateCheck {
+	at, rest, nested := strings.Cut(attribute, ".")
+	path := tfjsonpath.New(at)
+	if nested {
+		for step := range strings.SplitSeq(rest, ".") {
+			path = path.AtMapKey(step)
+		}
+	}
+	return statecheck.ExpectKnownValue(address, path, want)
+}
+
+func exactly(s string) knownvalue.Check { return knownvalue.StringExact(s) }
+
+func sha256Of(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
+
+func sameBytes(path string, want []byte) error {
+	got, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return fmt.Errorf("%s holds other bytes than the image: %d of them", path, len(got))
+	}
+	return nil
+}
