@@ -250,7 +250,7 @@ func TestWaitSharesPolls(t *testing.T) {
 			}
 			last = call.at
 		}
-		if api.describes[0].at == began.Add(time.Second) && api.describes[1].at == api.describes[0].at.Add(2*time.Second) {
+		if api.describes[0].at.Sub(began) == time.Second && api.describes[1].at.Sub(api.describes[0].at) == 2*time.Second {
 			t.Error("no jitter")
 		}
 	})
