@@ -1,0 +1,101 @@
+//go:build linux
+
+package signals
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestInterrupt is rule 4, interrupt: whenever the CLI is told to stop, the import is in the state and the next apply continues it. There is no
+// client_token that could help.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	ready(t)
+	moments := measure(t).spread(signalMoments)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		for _, to := range []string{"CLI", "group"} {
+			for i, m := range moments {
+				t.Run(fmt.Sprintf("%s to the %s/%02d %s", sig, to, i+1, m), func(t *testing.T) {
+					t.Parallel()
+					s := newSite(t, settings{})
+					task := s.interrupt(m, sig, to == "group")
+					if i%4 == 3 { // stopped again while it resumes
+						if again := s.interrupt(m, sig, to == "group"); task != "" && again != task {
+							t.Errorf("the second apply has %s, the first had started %s", again, task)
+						} else {
+							task = again
+						}
+					}
+					s.finish(task)
+				})
+			}
+		}
+	}
+}
+
+// interrupt applies, stops the apply at the moment, and checks what it leaves. It returns the import that is under way, "" where none is.
+func (s *site) interrupt(m moment, sig syscall.Signal, group bool) (task string) {
+	t := s.t
+	t.Helper()
+	c := s.start("apply", "-auto-approve", "-no-color")
+	if s.await(c, m) {
+		c.send(sig, group)
+	}
+	code, output := c.wait()
+	c.gone()
+	task, have := s.backend().task(t), s.state()
+	s.undisturbedUser()
+	t.Logf("apply ends with %d; task %q; state %+v", code, task, have.disk)
+	switch {
+	case task == "" && have.disk == nil:
+		return ""
+	case task == "" || have.disk == nil || have.disk.Task != task:
+		t.Fatalf("EC2 has the task %q, the state %+v; the apply ends with %d:\n%s", task, have.disk, code, output)
+	case have.disk.Status != "":
+		t.Errorf("the interrupted import is %s:\n%s", have.disk.Status, output)
+	case have.disk.Snapshot == nil && code == 0:
+		t.Errorf("the apply ends with 0, but the import is not finished:\n%s", output)
+	case have.disk.Snapshot == nil && code == 1 && !continues(output):
+		t.Errorf("nothing says that the import continues:\n%s", output)
+	}
+	return task
+}
+
+// continues looks for the warning of an apply that was stopped while it waited, or for the plan's where it did not get that far.
+func continues(output string) bool {
+	return strings.Contains(output, "Import Continues") || strings.Contains(output, "Import Not Finished")
+}
+
+// TestInterruptTwice: the second Ctrl-C makes the CLI leave at once, so that nobody takes down what the provider says. With client_token the next
+// apply finds the import all the same.
+func TestInterruptTwice(t *testing.T) {
+	t.Parallel()
+	ready(t)
+	l := measure(t)
+	for i := range signalMoments {
+		// From the call to the end; before and after, a second Ctrl-C is no worse than the first.
+		m := l.at(l[asked] + (l[ended]-l[asked])*time.Duration(2*i+1)/time.Duration(2*signalMoments))
+		gap := []time.Duration{time.Millisecond, 5 * time.Millisecond, 25 * time.Millisecond}[i%3]
+		t.Run(fmt.Sprintf("%02d %s, again after %s", i+1, m, gap), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, settings{token: "interrupted-twice"})
+			c := s.start("apply", "-auto-approve", "-no-color")
+			if s.await(c, m) {
+				c.send(syscall.SIGINT, true)
+				if c.pause(gap) {
+					c.send(syscall.SIGINT, true)
+				}
+			}
+			code, _ := c.wait()
+			task := s.backend().task(t)
+			t.Logf("apply ends with %d; task %q; state %+v", code, task, s.state().disk)
+			s.undisturbedUser()
+			s.finish(task)
+			c.gone()
+		})
+	}
+}
