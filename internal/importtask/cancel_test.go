@@ -156,6 +156,28 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
+// A resource of the same request that this process has just started is nobody's orphan.
+func TestUnfinishedWithoutOwn(t *testing.T) {
+	api := &fake{}
+	api.list = func(string) *ec2.DescribeImportSnapshotTasksOutput {
+		return &ec2.DescribeImportSnapshotTasksOutput{ImportSnapshotTasks: []ec2types.ImportSnapshotTask{{
+			ImportTaskId: aws.String("import-snap-1"), SnapshotTaskDetail: detail("active", ""),
+			Tags: []ec2types.Tag{{Key: aws.String(MarkerTag), Value: aws.String("hash")}},
+		}}}
+	}
+	importer := New(api)
+	if got, err := importer.Unfinished(t.Context()); err != nil || len(got) != 1 {
+		t.Fatalf("before the start: %v, %v", got, err)
+	}
+	task, err := importer.Start(t.Context(), &ec2.ImportSnapshotInput{ClientToken: aws.String("token")})
+	if err != nil || task.ID != "import-snap-1" {
+		t.Fatalf("started %v, %v", task, err)
+	}
+	if got, err := importer.Unfinished(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("after the start: %v, %v", got, err)
+	}
+}
+
 func TestUnfinishedFails(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err   error

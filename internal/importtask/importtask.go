@@ -34,7 +34,8 @@ type Importer struct {
 	api API
 
 	mu     sync.Mutex
-	poller *poller // nil while nobody waits
+	poller *poller         // nil while nobody waits
+	own    map[string]bool // tasks that Start returned: they are no orphans of another run
 
 	unfinished lookup
 }

@@ -35,7 +35,7 @@ func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task
 		}
 		out, err := i.importSnapshot(ctx, &request)
 		if err == nil {
-			return started(out)
+			return i.started(out)
 		}
 		if bare, was := withoutMarker(request.TagSpecifications); was && markerRefused(err) {
 			i.log(ctx, "EC2 refused the marker tag on the import task; asking again without it",
@@ -110,12 +110,18 @@ func (i *Importer) importSnapshot(ctx context.Context, in *ec2.ImportSnapshotInp
 }
 
 // started is the task in EC2's answer. A 200 whose body is empty or something else decodes to an answer without an id.
-func started(out *ec2.ImportSnapshotOutput) (Task, error) {
+func (i *Importer) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
 	if t.ID == "" {
 		return Task{}, errors.New("ImportSnapshot: the endpoint answered with success but named no import task; " +
 			"check that the endpoint is EC2's and that no proxy answers in its place")
 	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.own == nil {
+		i.own = map[string]bool{}
+	}
+	i.own[t.ID] = true
 	return t, nil
 }
 

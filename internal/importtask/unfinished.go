@@ -19,7 +19,8 @@ type lookup struct {
 }
 
 // Unfinished returns the running tasks of this account and Region that carry MarkerTag: imports that some run of the provider started and has not
-// seen the end of. EC2 is asked once per Importer. An answer that said no is kept, too; a trouble of the moment is not.
+// seen the end of. Tasks that this Importer started itself are none of them. EC2 is asked once per Importer. An answer that said no is kept, too; a
+// trouble of the moment is not.
 func (i *Importer) Unfinished(ctx context.Context) ([]Task, error) {
 	l := &i.unfinished
 	l.mu.Lock()
@@ -47,7 +48,9 @@ func (i *Importer) Unfinished(ctx context.Context) ([]Task, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.got), l.err
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.got), func(t Task) bool { return i.own[t.ID] }), l.err
 }
 
 // findUnfinished filters on the server and follows the pages (P22). Tags and statuses are checked here as well: not every endpoint filters.

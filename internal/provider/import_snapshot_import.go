@@ -89,12 +89,12 @@ func (c *connection) resolve(ctx context.Context, id string) (taskID string, sna
 	if s == nil {
 		return "", nil, fmt.Errorf("EC2 does not know the snapshot")
 	}
-	parts := serviceDescription.FindStringSubmatch(aws.ToString(s.Description))
-	if parts == nil {
+	taskID = taskOf(aws.ToString(s.Description))
+	if taskID == "" {
 		return "", nil, fmt.Errorf("the snapshot was not made by VM Import: its description is %q, not \"Created by AWS-VMImport service for import-snap-...\"",
 			aws.ToString(s.Description))
 	}
-	return parts[1], &id, nil
+	return taskID, &id, nil
 }
 
 // adoptedKey marks, in the private state, a resource whose request EC2 does not tell in full.

@@ -49,8 +49,8 @@ func moveFromAWS(ctx context.Context, req resource.MoveStateRequest, resp *resou
 		resp.Diagnostics.AddError("Unable to Move", "The state of aws_ebs_snapshot_import could not be read: "+err.Error())
 		return
 	}
-	parts := serviceDescription.FindStringSubmatch(old.Description)
-	if parts == nil {
+	taskID := taskOf(old.Description)
+	if taskID == "" {
 		resp.Diagnostics.AddError("Unable to Move", fmt.Sprintf("The state of %s does not name its import task: its description is %q. "+
 			"Run terraform apply -refresh-only with hashicorp/aws first, or import the snapshot by its id.", old.ID, old.Description))
 		return
@@ -60,7 +60,7 @@ func moveFromAWS(ctx context.Context, req resource.MoveStateRequest, resp *resou
 			old.Region = fields[3]
 		}
 	}
-	m := importSnapshotModel{ImportTaskID: types.StringValue(parts[1]), Region: text(&old.Region)}
+	m := importSnapshotModel{ImportTaskID: types.StringValue(taskID), Region: text(&old.Region)}
 	for attribute, value := range map[string]attr.Value{
 		"import_task_id": m.ImportTaskID, "region": m.Region, "snapshot_id": types.StringValue(old.ID), "disk_container": old.container(),
 		"kms_key_id": text(&old.KmsKeyID), "role_name": text(&old.RoleName), "preflight": types.BoolValue(true), "timeouts": types.ObjectNull(timeoutsTypes),

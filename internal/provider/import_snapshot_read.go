@@ -3,10 +3,10 @@ package provider
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 )
@@ -29,12 +29,19 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 			}
 		}
 		if unfinished {
-			gone, diags = unfinishedGone(taskID, conn.Region, task)
-			// An adopted import has nothing left to do but to be read; any other is finished by an update, which tags the snapshot too.
-			if gone || !adopted || task == nil || task.SnapshotID() == "" || task.Outcome() != importtask.Completed {
-				return gone, diags
+			id, err := conn.finishedSnapshot(ctx, taskID, task)
+			if err != nil {
+				diags.Append(callFailed("Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
+				return false, diags
 			}
-			m.SnapshotID = text(task.Detail.SnapshotId)
+			if id == "" {
+				return unfinishedGone(taskID, conn.Region, task)
+			}
+			// An adopted import has nothing left to do but to be read; any other is finished by an update, which tags the snapshot too.
+			if !adopted {
+				return false, diags
+			}
+			m.SnapshotID = types.StringValue(id)
 		}
 	}
 
@@ -56,6 +63,18 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	return false, diags
 }
 
+// finishedSnapshot is the snapshot of a task that is complete, or that EC2 has forgotten since; "" where there is none (yet).
+func (c *connection) finishedSnapshot(ctx context.Context, taskID string, task *importtask.Task) (string, error) {
+	switch {
+	case task == nil:
+		return c.snapshotOfTask(ctx, taskID)
+	case task.Outcome() == importtask.Completed:
+		return task.SnapshotID(), nil
+	default:
+		return "", nil
+	}
+}
+
 // unfinishedGone decides on an import whose snapshot is not in the state yet: failed or forgotten means that nothing is left of it.
 func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Diagnostics) {
 	var diags diag.Diagnostics
@@ -72,6 +91,3 @@ func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Di
 	}
 	return false, diags
 }
-
-// serviceDescription is what VM Import writes on every snapshot, the one place where a snapshot names its task.
-var serviceDescription = regexp.MustCompile(`^Created by AWS-VMImport service for (import-snap-[0-9a-z]+)$`)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -105,13 +106,9 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 // the snapshot (interrupt, time-out, lost permission) m keeps the task with a null snapshot_id, which the next plan resumes.
 func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *connection, m *importSnapshotModel, diags *diag.Diagnostics) (failed bool) {
 	begun := time.Now()
-	task, err := conn.Tasks.Wait(limited, m.ImportTaskID.ValueString(), func(t importtask.Task, elapsed time.Duration) {
-		m.setTask(t)
-		logTask(ctx, t, elapsed)
-	})
+	snapshotID, err := r.await(ctx, limited, conn, m)
 	if err == nil {
-		m.setTask(task)
-		err = r.settle(limited, conn, m, task.SnapshotID(), diags)
+		err = r.settle(limited, conn, m, snapshotID, diags)
 	}
 	switch failure := asFailed(err); {
 	case err == nil:
@@ -128,6 +125,25 @@ func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *conn
 	}
 	m.unfinished()
 	return false
+}
+
+// await waits for the end of the task of m and returns its snapshot. A task that EC2 has forgotten since it was started is finished: its snapshot is
+// found by its description.
+func (r *importSnapshotResource) await(ctx, limited context.Context, conn *connection, m *importSnapshotModel) (string, error) {
+	id := m.ImportTaskID.ValueString()
+	task, err := conn.Tasks.Wait(limited, id, func(t importtask.Task, elapsed time.Duration) {
+		m.setTask(t)
+		logTask(ctx, t, elapsed)
+	})
+	if errors.Is(err, importtask.ErrGone) {
+		if snapshotID, look := conn.snapshotOfTask(limited, id); look != nil || snapshotID != "" {
+			return snapshotID, look
+		}
+	}
+	if err == nil {
+		m.setTask(task)
+	}
+	return task.SnapshotID(), err
 }
 
 // settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
@@ -263,10 +279,15 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 			resp.Diagnostics.Append(callFailed("Unable to Cancel Import", "The import task "+m.ImportTaskID.ValueString()+" could not be cancelled", err))
 			return
 		}
-		if task == nil || task.SnapshotID() == "" {
+		// The import may have been complete before the cancel came, or long ago.
+		snapshotID, err = conn.finishedSnapshot(limited, m.ImportTaskID.ValueString(), task)
+		if err != nil {
+			resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot of "+m.ImportTaskID.ValueString()+" could not be looked up", err))
 			return
 		}
-		snapshotID = task.SnapshotID() // completed before the cancel came
+		if snapshotID == "" {
+			return
+		}
 	}
 	if err := conn.deleteSnapshot(limited, snapshotID); err != nil {
 		resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot "+snapshotID+" could not be deleted", err))

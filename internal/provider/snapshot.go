@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -40,6 +41,38 @@ func (c *connection) snapshot(ctx context.Context, id string) (*ec2types.Snapsho
 	}
 	return nil, nil
 }
+
+// snapshotOfTask is the id of the snapshot that a task made, by the description VM Import gives it; "" where there is none. It is for tasks that
+// EC2 has forgotten, some days after their end.
+func (c *connection) snapshotOfTask(ctx context.Context, taskID string) (string, error) {
+	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"},
+		Filters:  []ec2types.Filter{{Name: aws.String("description"), Values: []string{serviceDescription + taskID}}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("looking for the snapshot of import task %s: %w", taskID, err)
+	}
+	for _, s := range out.Snapshots {
+		if taskOf(aws.ToString(s.Description)) == taskID {
+			return aws.ToString(s.SnapshotId), nil
+		}
+	}
+	return "", nil
+}
+
+// serviceDescription begins the description that VM Import writes on every snapshot, the one place where a snapshot names its task.
+const serviceDescription = "Created by AWS-VMImport service for "
+
+// taskOf is the task that a snapshot's description names, "" for snapshots that are not VM Import's.
+func taskOf(description string) string {
+	id, ok := strings.CutPrefix(description, serviceDescription)
+	if !ok || !taskID.MatchString(id) {
+		return ""
+	}
+	return id
+}
+
+var taskID = regexp.MustCompile(`^import-snap-[0-9a-z]+$`)
 
 // awaitSnapshot waits until the snapshot of a completed task is itself complete (P27).
 func (c *connection) awaitSnapshot(ctx context.Context, id string) (ec2types.Snapshot, error) {
