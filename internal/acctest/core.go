@@ -3,6 +3,7 @@ package acctest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -353,5 +354,5 @@ func attributes(t *testing.T, v tftypes.Value) map[string]tftypes.Value {
 	if err := v.As(&m); err != nil {
 		t.Fatal(fmt.Errorf("reading an object: %w", err))
 	}
-	return m
+	return maps.Clone(m) // As gives the value's own
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
@@ -257,4 +258,35 @@ func (e *EC2) through(r *Request, hooks []Hook) *Answer {
 	header := w.Header().Clone()
 	header.Del("Content-Length")
 	return &Answer{Status: w.Code, Header: header, Body: w.Body.String()}
+}
+
+// Discard waits for a task that a test started by hand, and deletes its snapshot.
+func (e *EC2) Discard(t *testing.T, region, task string) {
+	t.Helper()
+	if snapshot := e.Await(t, region, task); snapshot != "" {
+		e.Call(t, "DeleteSnapshot", region, "SnapshotId", snapshot)
+	}
+}
+
+var taskSnapshot = regexp.MustCompile(`<snapshotId>(snap-[0-9a-f]+)</snapshotId>`)
+
+// Await waits until a task is over, and is its snapshot, "" for one that failed.
+func (e *EC2) Await(t *testing.T, region, task string) string {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		body := e.Call(t, "DescribeImportSnapshotTasks", region, "ImportTaskId.1", task)
+		if m := taskSnapshot.FindStringSubmatch(body); m != nil {
+			return m[1]
+		}
+		if strings.Contains(body, "<status>deleted</status>") {
+			return ""
+		}
+		select {
+		case <-poll.C:
+		case <-t.Context().Done():
+			t.Fatalf("the test ended before task %s", task)
+		}
+	}
 }

@@ -179,7 +179,12 @@ func (r *importSnapshotResource) settle(ctx context.Context, conn *connection, m
 func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var m importSnapshotModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
-	if resp.Diagnostics.HasError() || !r.data.known {
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if !r.data.known {
+		// Nothing can be asked, but the framework wants an identity behind every read, and CLIs before 1.12 have none to give back.
+		resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
 		return
 	}
 	timeout, diags := m.Timeouts.Read(ctx, defaultReadTimeout)
