@@ -508,6 +508,9 @@ func TestResolveRegion(t *testing.T) {
 		{"default profile", Settings{}, nil, "eu-north-1"},
 		{"profile", Settings{Profile: "other"}, map[string]string{"AWS_PROFILE": "none"}, "eu-south-1"},
 		{"AWS_PROFILE", Settings{}, map[string]string{"AWS_PROFILE": "other"}, "eu-south-1"},
+		{"profile in the credentials file", Settings{Profile: "third", SharedCredentialsFiles: []string{
+			write(t, "credentials", "[third]\nregion = eu-west-3\naws_access_key_id = k\naws_secret_access_key = s\n"),
+		}}, nil, "eu-west-3"},
 		{"profile without Region", Settings{Profile: "none"}, nil, ""},
 		{"no files", Settings{}, map[string]string{"AWS_CONFIG_FILE": "/no/such/file"}, ""},
 		{"missing CA bundle", Settings{}, map[string]string{"AWS_CA_BUNDLE": "/no/such/file"}, "eu-north-1"},

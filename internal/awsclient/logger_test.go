@@ -136,3 +136,18 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// The metadata service answers with a bare token, which no pattern knows.
+func TestBodiesOfCredentialServicesAreNotLogged(t *testing.T) {
+	for method, logged := range map[string]bool{"ec2imds/GetToken": false, "SSO/GetRoleCredentials": false, "": false, "EC2/DescribeSnapshots": true} {
+		ctx, to, buffer := capture(t)
+		var l logging.Logger = newLogger(Settings{}, to)
+		if method != "" {
+			ctx = l.SetField(ctx, "rpc.method", method)
+		}
+		l.Debug(ctx, "HTTP Response Received", map[string]any{"http.response.body": "opaque", "http.response.header.x_aws_ec2_metadata_token": "header"})
+		if got := strings.Contains(buffer.String(), "opaque"); got != logged || strings.Contains(buffer.String(), `"header"`) {
+			t.Errorf("%s: %s", method, buffer)
+		}
+	}
+}

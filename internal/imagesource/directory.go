@@ -48,7 +48,7 @@ func openFile(ctx context.Context, l Location, dir string) (*Object, error) {
 		err = regular(l, info)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	r := &fileReader{ctx: ctx, file: f, location: l, size: info.Size(), modified: info.ModTime()}
@@ -63,7 +63,7 @@ func fileName(key string) (string, error) {
 		return "", fmt.Errorf("%w: the key is empty", ErrNotFound)
 	}
 	if clean := path.Clean(key); path.IsAbs(key) || clean == ".." || strings.HasPrefix(clean, "../") {
-		return "", fmt.Errorf("%w: write the key relative to the directory, without ..", ErrOutside)
+		return "", fmt.Errorf("%w: write the key relative to the directory and without dot-dot", ErrOutside)
 	}
 	name, err := filepath.Localize(key)
 	if err != nil {

@@ -29,6 +29,13 @@ func bucket(t *testing.T, files map[string]string) (*Opener, string) {
 	return &Opener{Buckets: map[string]string{"b": dir}}, dir
 }
 
+func shut(t *testing.T, c io.Closer) {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func readAll(t *testing.T, o *Object) string {
 	t.Helper()
 	got, err := io.ReadAll(io.NewSectionReader(o, 0, o.Size()))
@@ -49,7 +56,7 @@ func TestDirectoryKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer obj.Close()
+			defer shut(t, obj)
 			if got := readAll(t, obj); got != "content of "+key {
 				t.Errorf("read %q", got)
 			}
@@ -101,7 +108,7 @@ func TestDirectoryRefuses(t *testing.T) {
 	} {
 		obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: c.key})
 		if err == nil {
-			obj.Close()
+			shut(t, obj)
 		}
 		if !errors.Is(err, c.want) {
 			t.Errorf("key %q: got %v, want %v", c.key, err, c.want)
@@ -114,7 +121,7 @@ func TestDirectoryRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a link that stays inside: %v", err)
 	}
-	obj.Close()
+	shut(t, obj)
 }
 
 func TestDirectorySpecialFiles(t *testing.T) {
@@ -124,7 +131,7 @@ func TestDirectorySpecialFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer shut(t, l)
 	for _, c := range []struct{ key, says string }{{"fifo", "named pipe"}, {"sock", "socket"}, {".", "directory"}} {
 		done := make(chan error, 1)
 		go func() {
@@ -194,7 +201,7 @@ func TestDirectoryChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer obj.Close()
+			defer shut(t, obj)
 			if got := readAll(t, obj); got != "content" {
 				t.Fatal(got)
 			}
@@ -206,7 +213,7 @@ func TestDirectoryChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer again.Close()
+			defer shut(t, again)
 			if again.ETag() == obj.ETag() {
 				t.Error("the changed file has the same ETag")
 			}
@@ -220,7 +227,7 @@ func TestDirectoryReplacedByRename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer obj.Close()
+	defer shut(t, obj)
 	if err := os.Rename(filepath.Join(dir, "y"), filepath.Join(dir, "x")); err != nil {
 		t.Skip("this system does not replace open files:", err)
 	}
@@ -235,7 +242,7 @@ func TestReadAtContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer obj.Close()
+	defer shut(t, obj)
 	checkReadAt(t, obj, []byte("0123456789"))
 }
 
@@ -269,7 +276,7 @@ func TestDirectoryCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer obj.Close()
+	defer shut(t, obj)
 	why := errors.New("the user said stop")
 	cancel(why)
 	if _, err := obj.ReadAt(make([]byte, 1), 0); !errors.Is(err, why) {

@@ -23,21 +23,20 @@ func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowP
 	guard := &guard{allowed: allowPrivate}
 	transport := guard.transport(template)
 	ctx, cancel := context.WithCancel(ctx)
-	closeAll := func() error {
+	release := func() {
 		cancel()
 		transport.CloseIdleConnections()
-		return nil
 	}
 	src := &httpsSource{location: l, client: &http.Client{Transport: transport, CheckRedirect: guard.checkRedirect}}
 	if err := src.open(ctx); err != nil {
-		closeAll()
+		release()
 		return nil, err
 	}
 	etag := src.etag
 	if !src.weak() {
 		etag = strings.Trim(etag, `"`)
 	}
-	return &Object{ReaderAt: newBlocks(ctx, l, src.size, src.fetch), size: src.size, etag: etag, close: closeAll}, nil
+	return &Object{ReaderAt: newBlocks(ctx, l, src.size, src.fetch), size: src.size, etag: etag, close: func() error { release(); return nil }}, nil
 }
 
 // httpsSource asks the same URL for every block and follows its redirects anew, because what they lead to is often signed for minutes only.
@@ -119,7 +118,7 @@ func (s *httpsSource) get(ctx context.Context, off int64, n int) (*http.Response
 			return response, err
 		}
 		if response != nil {
-			response.Body.Close()
+			_ = response.Body.Close()
 		}
 		timer := time.NewTimer(pause)
 		pause *= 2

@@ -53,7 +53,7 @@ func TestHTTPSReads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer obj.Close()
+			defer shut(t, obj)
 			checkReadAt(t, obj, content)
 			if obj.ETag() != strings.Trim(etag, `"`) && obj.ETag() != etag {
 				t.Errorf("etag %q", obj.ETag())
@@ -82,7 +82,7 @@ func TestHTTPSEmpty(t *testing.T) {
 		if obj.Size() != 0 {
 			t.Errorf("%s: size %d", name, obj.Size())
 		}
-		obj.Close()
+		shut(t, obj)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestHTTPSChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer obj.Close()
+			defer shut(t, obj)
 			if _, err := obj.ReadAt(make([]byte, 1), 0); err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestHTTPSRefuses(t *testing.T) {
 			server, o := startHTTPS(t, c.handler)
 			obj, err := o.Open(t.Context(), Location{URL: server.URL + "/disk?X-Amz-Signature=secret"})
 			if err == nil {
-				obj.Close()
+				shut(t, obj)
 				t.Fatal("opened")
 			}
 			if !c.check(err) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
@@ -187,7 +187,7 @@ func TestHTTPSBusyServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obj.Close()
+	shut(t, obj)
 	refusals.Store(100)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopped")
@@ -208,14 +208,14 @@ func TestHTTPSPrivateAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatalf("private host, allowed: %v", err)
 	}
-	obj.Close()
+	shut(t, obj)
 
 	// A private host that is allowed may redirect to another one.
 	front, o := startHTTPS(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, inside.URL, http.StatusFound) })
 	if obj, err = o.Open(t.Context(), Location{URL: front.URL}); err != nil {
 		t.Fatalf("private to private: %v", err)
 	}
-	obj.Close()
+	shut(t, obj)
 }
 
 // The guard decides by the address of each connection; here it is asked as the dialer asks it.
@@ -312,11 +312,11 @@ func TestHTTPSThroughProxy(t *testing.T) {
 		}
 		to, err := net.Dial("tcp", fmt.Sprint(target.Load()))
 		if err != nil {
-			conn.Close()
+			shut(t, conn)
 			return
 		}
-		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { defer conn.Close(); defer to.Close(); _, _ = conn.(*net.TCPConn).ReadFrom(to) }()
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
+		go func() { defer shut(t, conn); defer shut(t, to); _, _ = conn.(*net.TCPConn).ReadFrom(to) }()
 		go func() { _, _ = to.(*net.TCPConn).ReadFrom(conn) }()
 	}))
 	defer proxy.Close()
@@ -334,7 +334,7 @@ func TestHTTPSThroughProxy(t *testing.T) {
 	if got := readAll(t, obj); got != "content" {
 		t.Errorf("read %q", got)
 	}
-	obj.Close()
+	shut(t, obj)
 	o.AllowPrivate = true
 	if _, err := o.Open(t.Context(), Location{URL: "https://example.com/redirect"}); !errors.Is(err, ErrPrivate) {
 		t.Errorf("redirect from a public server to %s: %v", inside.URL, err)

@@ -36,7 +36,7 @@ func TestOpenerChooses(t *testing.T) {
 			}
 			obj, err := c.opener.Open(t.Context(), l)
 			if err == nil {
-				obj.Close()
+				shut(t, obj)
 			}
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
