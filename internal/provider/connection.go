@@ -97,7 +97,7 @@ func (d *providerData) dial(ctx context.Context, region string) (*connection, er
 	if err != nil {
 		return nil, err
 	}
-	images := &imagesource.Opener{HTTPS: true, S3: client.BucketClient}
+	images := &imagesource.Opener{HTTPS: true, AllowPrivate: true, S3: client.BucketClient}
 	return &connection{Client: client, Tasks: importer(client), images: images, strict: true}, nil
 }
 

@@ -219,7 +219,7 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 				"The bucket "+name+" is "+filepath.Clean(directory)+", which is no directory. A bucket is a directory whose files are its objects.")
 		}
 	}
-	backend.images = &imagesource.Opener{Buckets: buckets, HTTPS: true}
+	backend.images = &imagesource.Opener{Buckets: buckets, HTTPS: true, AllowPrivate: true}
 	if settings.Endpoints.S3 != "" {
 		client, err := awsclient.NewLocal(nil, settings, firstOf(settings.Region, "us-east-1"), backend.accountID)
 		if err != nil {
