@@ -238,7 +238,7 @@ func TestCancelRace(t *testing.T) {
 	h := newHost(t, nil)
 	h.put(t, "disk.img", pattern(1<<20, 1))
 	won, lost := 0, 0
-	for range 60 {
+	for range 30 {
 		id := h.importKey(t, "disk.img")
 		timer := time.NewTimer(rand.N(30 * time.Millisecond)) //nolint:gosec // any moment will do
 		<-timer.C

@@ -133,12 +133,12 @@ func sparseImage(t *testing.T, path string, size int64) string {
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *Config) { c.Checksum = true })
-	want := sparseImage(t, filepath.Join(h.bucket, "big.img"), 256<<20)
+	want := sparseImage(t, filepath.Join(h.bucket, "big.img"), 64<<20)
 	var snapshots []string
-	for round := range 8 {
+	for round := range 6 {
 		p := h.start(t, 0)
 		id := p.importKey("big.img")
-		timer := time.NewTimer(rand.N(400 * time.Millisecond)) //nolint:gosec // any moment will do
+		timer := time.NewTimer(rand.N(200 * time.Millisecond)) //nolint:gosec // any moment will do
 		<-timer.C
 		p.kill()
 

@@ -39,7 +39,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	go func() {
 		w := &responseWriter{header: http.Header{}}
 		t.endpoint.ServeHTTP(w, served)
-		answered <- w.response(req)
+		answered <- w.response(req) //nolint:bodyclose // the client closes it
 	}()
 	select {
 	case res := <-answered:
