@@ -30,12 +30,14 @@ func (l timeline) kills(r *rand.Rand, n int) []moment {
 func TestKillProvider(t *testing.T) {
 	t.Parallel()
 	ready(t)
+	counted := newTally(t)
 	for i, m := range measure(t).kills(dice(t), killMoments) {
 		t.Run(fmt.Sprintf("%02d %s", i+1, m), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, settings{token: "killed"})
 			kill := func(c *command) { c.killProvider() }
 			task := s.killed(m, kill)
+			counted.count(task, s.state())
 			if i%4 == 3 { // and once more while it takes the import up again
 				if again := s.killed(m, kill); task != "" && again != task {
 					t.Errorf("the second apply has %s, the first had started %s", again, task)
@@ -52,11 +54,14 @@ func TestKillProvider(t *testing.T) {
 func TestKillCLI(t *testing.T) {
 	t.Parallel()
 	ready(t)
+	counted := newTally(t)
 	for i, m := range measure(t).kills(dice(t), max(2, killMoments/5)) {
 		t.Run(fmt.Sprintf("%02d %s", i+1, m), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, settings{token: "killed"})
-			s.finish(s.killed(m, func(c *command) { c.send(syscall.SIGKILL, false) }))
+			task := s.killed(m, func(c *command) { c.send(syscall.SIGKILL, false) })
+			counted.count(task, s.state())
+			s.finish(task)
 		})
 	}
 }

@@ -126,3 +126,34 @@ func measure(t *testing.T) timeline {
 	measured.timeline = l
 	return l
 }
+
+// tally counts where the moments of a test fell. Had none fallen into an import, the test would have shown nothing.
+type tally struct {
+	sync.Mutex
+	before, during, after int
+}
+
+func newTally(t *testing.T) *tally {
+	c := &tally{}
+	t.Cleanup(func() {
+		t.Logf("moments before the import: %d, during: %d, after its end was written down: %d", c.before, c.during, c.after)
+		if c.during == 0 && c.before+c.after >= 10 { // a few random ones may all miss
+			t.Error("no moment fell into an import")
+		}
+	})
+	return c
+}
+
+// count notes one disturbed apply by what it left.
+func (c *tally) count(task string, have state) {
+	c.Lock()
+	defer c.Unlock()
+	switch {
+	case task == "":
+		c.before++
+	case have.disk == nil || have.disk.Snapshot == nil:
+		c.during++
+	default:
+		c.after++
+	}
+}

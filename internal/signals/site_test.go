@@ -150,7 +150,10 @@ func (s *site) state() state {
 	}
 	var found state
 	for _, r := range file.Resources {
-		if len(r.Instances) != 1 {
+		if len(r.Instances) == 0 {
+			continue // a stop before its creation leaves the resource without an object
+		}
+		if len(r.Instances) > 1 {
 			s.t.Fatalf("%d objects of %s in the state, want one:\n%s", len(r.Instances), r.Type, text)
 		}
 		switch i := r.Instances[0]; r.Type {
