@@ -94,7 +94,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if failed := r.finish(ctx, limited, conn, &m, &resp.Diagnostics); failed {
+	if failed := r.finish(ctx, limited, conn, &m, false, &resp.Diagnostics); failed {
 		// A failed import leaves nothing on AWS, so nothing is left to own.
 		resp.State.RemoveResource(ctx)
 		return
@@ -104,9 +104,11 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 
 // finish waits for the import of m and fills m from its snapshot. It reports true where the import itself has failed. Where it returns without
 // the snapshot (interrupt, time-out, lost permission) m keeps the task with a null snapshot_id, which the next plan resumes.
-func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *connection, m *importSnapshotModel, diags *diag.Diagnostics) (failed bool) {
+func (r *importSnapshotResource) finish(
+	ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool, diags *diag.Diagnostics,
+) (failed bool) {
 	begun := time.Now()
-	snapshotID, err := r.await(ctx, limited, conn, m)
+	snapshotID, err := r.await(ctx, limited, conn, m, resumed)
 	if err == nil {
 		err = r.settle(limited, conn, m, snapshotID, diags)
 	}
@@ -129,8 +131,16 @@ func (r *importSnapshotResource) finish(ctx, limited context.Context, conn *conn
 
 // await waits for the end of the task of m and returns its snapshot. A task that EC2 has forgotten since it was started is finished: its snapshot is
 // found by its description.
-func (r *importSnapshotResource) await(ctx, limited context.Context, conn *connection, m *importSnapshotModel) (string, error) {
+func (r *importSnapshotResource) await(ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool) (string, error) {
 	id := m.ImportTaskID.ValueString()
+	if resumed {
+		// A task that is missing now was not started a moment ago: the watcher's patience with new ones would be minutes for nothing.
+		if task, err := conn.Tasks.Describe(limited, id); err == nil && task == nil {
+			if snapshotID, err := conn.snapshotOfTask(limited, id); err == nil && snapshotID != "" {
+				return snapshotID, nil
+			}
+		}
+	}
 	task, err := conn.Tasks.Wait(limited, id, func(t importtask.Task, elapsed time.Duration) {
 		m.setTask(t)
 		logTask(ctx, t, elapsed)
@@ -230,7 +240,7 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 	if m.SnapshotID.IsUnknown() {
 		m.unfinished()
 		m.SnapshotTaskDetail = prior.SnapshotTaskDetail
-		r.finish(ctx, limited, conn, &m, &resp.Diagnostics)
+		r.finish(ctx, limited, conn, &m, true, &resp.Diagnostics)
 		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
 	} else {
 		r.change(limited, conn, &m, &prior, &resp.Diagnostics)
