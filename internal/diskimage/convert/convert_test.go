@@ -87,19 +87,20 @@ func (d *target) sorted() []diskimage.Extent {
 // Runs of zeros are left out in pieces of 4 KiB; what is written is written in the longest runs.
 func TestCopyWritesLongestRunsWithoutZeros(t *testing.T) {
 	disk := make([]byte, 5<<20+100)
-	copy(disk[10000:], noise(20000))    // touches the blocks from 8192 to 32768
-	copy(disk[3<<20:], noise(4096))     // one block
+	copy(disk[10000:], noise(20000)) // touches the blocks from 8192 to 32768
+	const inside = 3<<20 + 256<<10
+	copy(disk[inside:], noise(4096))    // one block
 	disk[len(disk)-1] = 1               // in a block of 100 bytes
 	copy(disk[100<<10:], noise(40<<10)) // in a hole: must not be seen
 	img := &image{disk: disk, extents: []diskimage.Extent{
-		{Offset: 0, Length: 100 << 10}, {Offset: 1 << 20, Length: 1 << 20, Zero: true}, {Offset: 3<<20 - 512, Length: 2<<20 + 612},
+		{Offset: 0, Length: 100 << 10}, {Offset: 1 << 20, Length: 1 << 20, Zero: true}, {Offset: inside - 512, Length: 5<<20 + 612 - inside}, // starts in the middle of a block
 	}}
 	got := &target{disk: make([]byte, len(disk))}
 	written, err := convert.Copy(t.Context(), got, img, convert.Options{Workers: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []diskimage.Extent{{Offset: 8192, Length: 24576}, {Offset: 3 << 20, Length: 4096}, {Offset: 5 << 20, Length: 100}}
+	want := []diskimage.Extent{{Offset: 8192, Length: 24576}, {Offset: inside, Length: 4096}, {Offset: 5 << 20, Length: 100}}
 	if runs := got.sorted(); !slices.Equal(runs, want) {
 		t.Errorf("wrote %v, want %v", runs, want)
 	}

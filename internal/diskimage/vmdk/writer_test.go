@@ -90,6 +90,28 @@ func compare(t *rapid.T, file, disk []byte) {
 	}
 }
 
+// A disk of several grain tables, some of them empty, that ends inside a sector.
+func TestWriterSeveralTables(t *testing.T) {
+	disk := make([]byte, 100<<20+grain+100)
+	var extents []diskimage.Extent
+	for _, at := range []int64{0, 5 * grain, 40 << 20, 100 << 20} {
+		e := diskimage.Extent{Offset: at, Length: min(grain+100, int64(len(disk))-at)}
+		copy(disk[at:e.End()], pattern(int(e.Length), uint64(at)))
+		extents = append(extents, e)
+	}
+	var file bytes.Buffer
+	if err := vmdk.WriteStreamOptimized(t.Context(), &file, memory{bytes.NewReader(disk), extents}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readEverything(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, append(disk, make([]byte, 512-100)...)) {
+		t.Error("the bytes differ")
+	}
+}
+
 // Holes cost a directory entry per 32 MiB, and nothing else.
 func TestWriterLeavesHolesOut(t *testing.T) {
 	var file bytes.Buffer
