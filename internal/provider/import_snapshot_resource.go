@@ -192,9 +192,10 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if !r.data.known {
-		// Nothing can be asked, but the framework wants an identity behind every read, and CLIs before 1.12 have none to give back.
-		resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
+	// First of all: the framework wants an identity behind every read, of one that can ask nothing and of one that finds the resource gone too, and
+	// CLIs before 1.12 have none to give back.
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
+	if resp.Diagnostics.HasError() || !r.data.known {
 		return
 	}
 	timeout, diags := m.Timeouts.Read(ctx, defaultReadTimeout)
@@ -219,7 +220,6 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
-	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
 }
 
 // Update finishes an import that an earlier apply left, or brings tags and tier up to date. Where nothing of EC2's changes it calls nothing.
