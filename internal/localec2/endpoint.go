@@ -180,7 +180,7 @@ func (e *Endpoint) begin() bool {
 	return true
 }
 
-// Resume takes up this account's unfinished tasks, in every Region. Tasks that another live process works on are left to it and taken over
+// Resume takes up this account's unfinished tasks, in every Region, whose images this process reaches. Tasks that another live process works on are left to it and taken over
 // when it dies. It may be called again at any time, and does nothing where there is no store yet.
 func (e *Endpoint) Resume(ctx context.Context) error {
 	if !e.begin() {
@@ -193,12 +193,16 @@ func (e *Endpoint) Resume(ctx context.Context) error {
 	if err := e.store.openForWrite(); err != nil {
 		return err
 	}
-	ids, err := e.store.unfinishedTasks(e.config.AccountID)
+	tasks, err := e.store.unfinishedTasks(e.config.AccountID)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		e.workers.own(id)
+	for _, t := range tasks {
+		if t.Status == statusActive && !e.reaches(t) {
+			e.log.Info("import left to a process that has its bucket", "task", t.ID, "bucket", t.Bucket, "directory", t.ImageDir)
+			continue
+		}
+		e.workers.own(t.ID)
 	}
 	return nil
 }

@@ -218,6 +218,7 @@ CREATE TABLE tasks (
 	url TEXT NOT NULL,
 	s3_bucket TEXT NOT NULL,
 	s3_key TEXT NOT NULL,
+	image_dir TEXT NOT NULL,
 	declared_format TEXT NOT NULL,
 	format TEXT NOT NULL,
 	image_size INTEGER NOT NULL,

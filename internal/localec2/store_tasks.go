@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-const taskColumns = `seq, id, account, region, client_token, request_hash, created_at, due_at, fail_with, description, url, s3_bucket, s3_key,
+const taskColumns = `seq, id, account, region, client_token, request_hash, created_at, due_at, fail_with, description, url, s3_bucket, s3_key, image_dir,
 	declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id`
 
 // createTask stores a new task, or returns the one that was made with the same client token before. Of two processes with one token, one wins.
@@ -19,10 +19,10 @@ func (s *store) createTask(t task) (stored *task, err error) {
 			}
 		}
 		_, err := tx.exec(`INSERT INTO tasks (id, account, region, client_token, request_hash, created_at, due_at, fail_with, description,
-				url, s3_bucket, s3_key, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				url, s3_bucket, s3_key, image_dir, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			t.ID, t.Account, t.Region, t.ClientToken, t.RequestHash, toMicros(t.CreatedAt), toMicros(t.DueAt), t.FailWith, t.Description,
-			t.URL, t.Bucket, t.Key, t.DeclaredFormat, t.Format, t.ImageSize, t.KMSKeyARN, t.Status, t.StatusMessage, t.Progress, t.SnapshotID)
+			t.URL, t.Bucket, t.Key, t.ImageDir, t.DeclaredFormat, t.Format, t.ImageSize, t.KMSKeyARN, t.Status, t.StatusMessage, t.Progress, t.SnapshotID)
 		if err != nil {
 			return fmt.Errorf("store the task: %w", err)
 		}
@@ -72,16 +72,13 @@ func (s *store) task(id string) (t *task, err error) {
 	return t, err
 }
 
-// unfinishedTasks returns the ids of the tasks that still need a worker.
-func (s *store) unfinishedTasks(account string) (ids []string, err error) {
+// unfinishedTasks returns the tasks that still need a worker.
+func (s *store) unfinishedTasks(account string) (tasks []task, err error) {
 	err = s.read(func(tx transaction) error {
-		tasks, err := selectTasks(tx, "account = ? AND status IN (?, ?) ORDER BY seq", account, statusActive, statusDeleting)
-		for _, t := range tasks {
-			ids = append(ids, t.ID)
-		}
+		tasks, err = selectTasks(tx, "account = ? AND status IN (?, ?) ORDER BY seq", account, statusActive, statusDeleting)
 		return err
 	})
-	return ids, err
+	return tasks, err
 }
 
 // The following change an active task and report whether it still was active: what does not say so has lost against a cancel.
@@ -164,7 +161,7 @@ func selectTasks(tx transaction, where string, args ...any) ([]task, error) {
 	return selectRows(tx, func(row *sql.Rows, t *task) error {
 		var created, due int64
 		err := row.Scan(&t.Seq, &t.ID, &t.Account, &t.Region, &t.ClientToken, &t.RequestHash, &created, &due, &t.FailWith, &t.Description,
-			&t.URL, &t.Bucket, &t.Key, &t.DeclaredFormat, &t.Format, &t.ImageSize, &t.KMSKeyARN, &t.Status, &t.StatusMessage, &t.Progress,
+			&t.URL, &t.Bucket, &t.Key, &t.ImageDir, &t.DeclaredFormat, &t.Format, &t.ImageSize, &t.KMSKeyARN, &t.Status, &t.StatusMessage, &t.Progress,
 			&t.SnapshotID)
 		t.CreatedAt, t.DueAt = fromMicros(created), fromMicros(due)
 		return err
