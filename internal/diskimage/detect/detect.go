@@ -133,7 +133,7 @@ func unsupported(v *view, f Format) error {
 	case VHD:
 		e.SubFormat = vhdSubFormat(v)
 		e.Reason, e.Cure = "this version does not read VHD images yet", qemuCure("vpc")
-		if e.SubFormat == Differencing {
+		if e.SubFormat == differencing {
 			e.Reason, e.Cure = "it is differencing: it holds only what differs from a parent", "merge it into its parent first"
 		}
 	case VHDX:
@@ -163,8 +163,8 @@ func qemuCure(from string) string {
 	return "convert it with `qemu-img convert -f " + from + " -O raw SRC DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
 }
 
-// Differencing is the sub-format of a VHD that needs a parent.
-const Differencing = "differencing"
+// differencing is the sub-format of a VHD that needs a parent.
+const differencing = "differencing"
 
 func vhdSubFormat(v *view) string {
 	switch kind, _ := vhdType(v); kind {
@@ -173,7 +173,7 @@ func vhdSubFormat(v *view) string {
 	case 3:
 		return "dynamic"
 	case 4:
-		return Differencing
+		return differencing
 	default:
 		return ""
 	}

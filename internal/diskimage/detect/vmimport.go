@@ -74,7 +74,7 @@ func formatVerdict(f Format, sub string) Verdict {
 		}
 		return Verdict{StatusMessage: msgVMDK, Reason: "VM Import takes stream-optimized VMDKs only"}
 	case VHD, VHDX:
-		if sub != Differencing {
+		if sub != differencing {
 			return Verdict{Importable: true}
 		}
 		return Verdict{StatusMessage: msgFooters, Reason: "VM Import takes no differencing images"}
