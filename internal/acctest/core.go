@@ -21,6 +21,9 @@ type Core struct {
 	provider tftypes.Type
 	resource tftypes.Type
 	computed map[string]bool
+
+	// Arguments are the names that a configuration may give: of the resource, and of the provider's block.
+	Arguments, ProviderArguments []string
 }
 
 // Object is a resource in a state.
@@ -60,6 +63,15 @@ func StartCore(t *testing.T) *Core {
 	c := &Core{t: t, server: server, provider: schemas.Provider.ValueType(), resource: schema.ValueType(), computed: map[string]bool{}}
 	for _, a := range schema.Block.Attributes {
 		c.computed[a.Name] = a.Computed
+		if a.Optional || a.Required {
+			c.Arguments = append(c.Arguments, a.Name)
+		}
+	}
+	for _, a := range schemas.Provider.Block.Attributes {
+		c.ProviderArguments = append(c.ProviderArguments, a.Name)
+	}
+	for _, b := range schemas.Provider.Block.BlockTypes {
+		c.ProviderArguments = append(c.ProviderArguments, b.TypeName)
 	}
 	return c
 }

@@ -2,7 +2,9 @@ package acctest
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +68,35 @@ func values(t *testing.T, typ tftypes.Type, from any) []tftypes.Value {
 		list = append(list, value(t, typ, v))
 	}
 	return list
+}
+
+// HCL writes a configuration for a CLI. Unknown becomes the output of a terraform_data named unknown that is not there yet.
+func HCL(config map[string]any) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		fmt.Fprintf(&b, "%s = %s\n", name, expression(config[name]))
+	}
+	return b.String()
+}
+
+func expression(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case unknown:
+		return "terraform_data.unknown.output"
+	case string:
+		// HCL's quotes are those of Go, but for templates.
+		return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(fmt.Sprintf("%q", v))
+	case map[string]any:
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, fmt.Sprintf("%q = %s", name, expression(v[name])))
+		}
+		return "{ " + strings.Join(parts, ", ") + " }"
+	default:
+		return fmt.Sprint(v)
+	}
 }
 
 // Get is the value at a path such as source.format, as Go has it: nil for null and for what is not there.

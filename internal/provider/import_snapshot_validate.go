@@ -25,7 +25,9 @@ func (r *importSnapshotResource) ValidateConfig(ctx context.Context, req resourc
 	}
 
 	var d clientDataModel
-	resp.Diagnostics.Append(members(ctx, m.ClientData, &d)...)
+	if members(ctx, m.ClientData, &d).HasError() {
+		d = clientDataModel{} // a time that is none: its own type says so, at its own path
+	}
 	start, end := instant(d.UploadStart, &resp.Diagnostics), instant(d.UploadEnd, &resp.Diagnostics)
 	if start != nil && end != nil && end.Before(*start) {
 		resp.Diagnostics.AddAttributeError(path.Root("client_data").AtName("upload_end"), "Upload Ends Before It Starts",
