@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
 )
@@ -76,6 +77,10 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 			}
 		}()
 	}
+	if openErr != nil && !aboutImage(openErr) {
+		logDebug(ctx, "preflight cannot read the image", map[string]any{"source": sourceText(ctx, m), "error": openErr.Error()})
+		return
+	}
 	verdict := detect.VMImport(image, openErr)
 	source := map[string]attr.Value{
 		"format": types.StringNull(), "sub_format": types.StringNull(), "virtual_size_bytes": types.Int64Null(),
@@ -101,6 +106,14 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 			"format is RAW, so VM Import takes the bytes of %s as the disk, but they are a %s file. Leave format unset, or name the right one, to import the disk inside.",
 			sourceText(ctx, m), detected))
 	}
+}
+
+// aboutImage tells what is wrong with the image's bytes from a failure to read them, such as a permission to see the object but not to get it.
+func aboutImage(err error) bool {
+	var corrupt *diskimage.CorruptError
+	var unsupported *diskimage.UnsupportedError
+	var mismatch *detect.MismatchError
+	return errors.As(err, &corrupt) || errors.As(err, &unsupported) || errors.As(err, &mismatch)
 }
 
 func pointer(s string) *string { return &s }
