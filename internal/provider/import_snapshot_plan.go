@@ -58,7 +58,7 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 
 	if prior == nil && !resp.Diagnostics.HasError() {
-		r.look(ctx, &plan, &resp.Diagnostics)
+		r.look(ctx, &plan, &config, &resp.Diagnostics)
 	}
 }
 
@@ -119,14 +119,15 @@ func (m *importSnapshotModel) resume(config *importSnapshotModel) {
 }
 
 // look asks before a new import: is one of the same request still running, does EC2 allow it, and is the image one that VM Import takes?
-func (r *importSnapshotResource) look(ctx context.Context, plan *importSnapshotModel, diags *diag.Diagnostics) {
+func (r *importSnapshotResource) look(ctx context.Context, plan, config *importSnapshotModel, diags *diag.Diagnostics) {
 	if !r.data.known || plan.Region.IsUnknown() {
 		return
 	}
 	if plan.Preflight.ValueBool() {
 		r.preflightPlan(ctx, plan, diags)
 	}
-	if !plan.requestKnown(ctx) {
+	// Encrypted is unknown in the plan wherever it is left to EC2; what counts is whether the configuration will say something.
+	if !plan.requestKnown(ctx) || config.Encrypted.IsUnknown() {
 		return
 	}
 	in, d := plan.importRequest(ctx, newToken())
