@@ -26,7 +26,7 @@ func callFailed(summary, what string, err error) diag.Diagnostic {
 }
 
 // importFailed is an import that EC2 gave up.
-func importFailed(m *importSnapshotModel, region string, failure *importtask.FailedError) diag.Diagnostic {
+func importFailed(m *importSnapshotModel, region, progress string, failure *importtask.FailedError) diag.Diagnostic {
 	message := aws.ToString(failure.Task.Detail.StatusMessage)
 	explanation, known := importtask.ExplainTask(message)
 	if message == "" {
@@ -34,7 +34,7 @@ func importFailed(m *importSnapshotModel, region string, failure *importtask.Fai
 	}
 	var detail strings.Builder
 	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s", message, explanationText(explanation, known))
-	facts(&detail, m, region, failure.Elapsed)
+	facts(&detail, m, region, progress, failure.Elapsed)
 	if !m.ClientToken.IsNull() {
 		fmt.Fprintf(&detail, "\nclient_token = %q stands for this failed import: change it before the next apply, else EC2 may answer with the same failed task.", m.ClientToken.ValueString())
 	}
@@ -51,7 +51,7 @@ func startFailed(ctx context.Context, m *importSnapshotModel, region string, err
 }
 
 // waitEnded is a wait that ended without the import's end: no time left, or EC2 does not answer. The import goes on, and the object stays.
-func waitEnded(m *importSnapshotModel, region string, elapsed time.Duration, err error) diag.Diagnostic {
+func waitEnded(m *importSnapshotModel, region, progress string, elapsed time.Duration, err error) diag.Diagnostic {
 	var detail strings.Builder
 	summary := "Import Not Finished in Time"
 	explanation, known := importtask.Explanation{}, false
@@ -62,7 +62,7 @@ func waitEnded(m *importSnapshotModel, region string, elapsed time.Duration, err
 		explanation, known = importtask.ExplainCall(err)
 		fmt.Fprintf(&detail, "EC2 took the import, but it could not be followed to its end: %s\n\n%s", err, explanationText(explanation, known))
 	}
-	facts(&detail, m, region, elapsed)
+	facts(&detail, m, region, progress, elapsed)
 	detail.WriteString("\nThe import continues in EC2, and its task is in the state. A resource that was being created is now tainted: " +
 		"`terraform untaint ADDRESS`, then `terraform apply` continues with the same task; an apply without untaint cancels it and imports anew. " +
 		"Raise timeouts.create (or timeouts.update, for a resumed import) where imports take longer.")
@@ -70,18 +70,17 @@ func waitEnded(m *importSnapshotModel, region string, elapsed time.Duration, err
 }
 
 // facts are what a user, or a support case, needs to know of one import.
-func facts(w *strings.Builder, m *importSnapshotModel, region string, elapsed time.Duration) {
+func facts(w *strings.Builder, m *importSnapshotModel, region, progress string, elapsed time.Duration) {
 	var d taskDetailModel
 	ctx := context.Background()
 	if members(ctx, m.SnapshotTaskDetail, &d).HasError() {
 		d = taskDetailModel{}
 	}
 	c, _, _ := m.container(ctx)
-	format := c.Format.ValueString()
+	format := strings.ToUpper(c.Format.ValueString())
 	if format == "" {
 		format = "none (EC2 detects it)"
 	}
-	progress := d.Progress.ValueString()
 	if progress != "" {
 		progress += " %"
 	}

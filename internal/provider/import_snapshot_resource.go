@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -108,7 +109,7 @@ func (r *importSnapshotResource) finish(
 	ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool, diags *diag.Diagnostics,
 ) (failed bool) {
 	begun := time.Now()
-	snapshotID, err := r.await(ctx, limited, conn, m, resumed)
+	snapshotID, progress, err := r.await(ctx, limited, conn, m, resumed)
 	if err == nil {
 		err = r.settle(limited, conn, m, snapshotID, diags)
 	}
@@ -117,43 +118,48 @@ func (r *importSnapshotResource) finish(
 		return false
 	case failure != nil:
 		m.setTask(failure.Task)
-		diags.Append(importFailed(m, conn.Region, failure))
+		diags.Append(importFailed(m, conn.Region, progress, failure))
 		return true
 	case ctx.Err() != nil:
 		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s was not cancelled and continues. "+
 			"The next apply waits for the same task and imports nothing anew.", m.ImportTaskID.ValueString(), conn.Region))
 	default:
-		diags.Append(waitEnded(m, conn.Region, time.Since(begun), err))
+		diags.Append(waitEnded(m, conn.Region, progress, time.Since(begun), err))
 	}
 	m.unfinished()
 	return false
 }
 
-// await waits for the end of the task of m and returns its snapshot. A task that EC2 has forgotten since it was started is finished: its snapshot is
-// found by its description.
-func (r *importSnapshotResource) await(ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool) (string, error) {
+// await waits for the end of the task of m and returns its snapshot, with the last progress that EC2 told: a failing task has none any more. A task
+// that EC2 has forgotten since it was started is finished: its snapshot is found by its description.
+func (r *importSnapshotResource) await(
+	ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool,
+) (snapshotID, progress string, err error) {
 	id := m.ImportTaskID.ValueString()
 	if resumed {
 		// A task that is missing now was not started a moment ago: the watcher's patience with new ones would be minutes for nothing.
 		if task, err := conn.Tasks.Describe(limited, id); err == nil && task == nil {
 			if snapshotID, err := conn.snapshotOfTask(limited, id); err == nil && snapshotID != "" {
-				return snapshotID, nil
+				return snapshotID, "", nil
 			}
 		}
 	}
 	task, err := conn.Tasks.Wait(limited, id, func(t importtask.Task, elapsed time.Duration) {
+		if p := aws.ToString(t.Detail.Progress); p != "" {
+			progress = p
+		}
 		m.setTask(t)
 		logTask(ctx, t, elapsed)
 	})
 	if errors.Is(err, importtask.ErrGone) {
 		if snapshotID, look := conn.snapshotOfTask(limited, id); look != nil || snapshotID != "" {
-			return snapshotID, look
+			return snapshotID, progress, look
 		}
 	}
 	if err == nil {
 		m.setTask(task)
 	}
-	return task.SnapshotID(), err
+	return task.SnapshotID(), progress, err
 }
 
 // settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
