@@ -87,8 +87,10 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 		"object_size_bytes": types.Int64Value(object.Size()), "etag": text(pointer(object.ETag())), "version_id": text(pointer(object.VersionID())),
 		"importable": types.BoolValue(verdict.Importable), "reason": text(pointer(joinSentences(verdict.Reason, verdict.Cure))),
 	}
+	kind := ""
 	detected, detectErr := detect.Detect(object, object.Size())
 	if detectErr == nil {
+		kind = " (" + string(detected) + ")"
 		source["format"] = types.StringValue(string(detected))
 	}
 	if image != nil {
@@ -99,8 +101,8 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 
 	switch {
 	case !verdict.Importable && c.strict:
-		diags.AddAttributeError(at, "Image Not Importable", fmt.Sprintf("VM Import would refuse %s: %s\n\nCause: %s\nCure: %s",
-			sourceText(ctx, m), verdict.StatusMessage, verdict.Reason, verdict.Cure))
+		diags.AddAttributeError(at, "Image Not Importable", fmt.Sprintf("VM Import would refuse %s%s: %s\n\nCause: %s\nCure: %s",
+			sourceText(ctx, m), kind, verdict.StatusMessage, verdict.Reason, verdict.Cure))
 	case strings.EqualFold(container.Format.ValueString(), "raw") && detectErr == nil && detected != detect.RAW:
 		diags.AddAttributeWarning(at.AtName("format"), "Image Looks Like "+string(detected), fmt.Sprintf(
 			"format is RAW, so VM Import takes the bytes of %s as the disk, but they are a %s file. Leave format unset, or name the right one, to import the disk inside.",

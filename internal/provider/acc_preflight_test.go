@@ -1,0 +1,199 @@
+package provider_test
+
+import (
+	"encoding/binary"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+)
+
+// hosted is the header of a VMDK as VMware's desktop products write them: sparse, but not compressed.
+func hosted() []byte {
+	image := make([]byte, 1<<16)
+	copy(image, "KDMV")
+	le := binary.LittleEndian
+	le.PutUint32(image[4:], 1)
+	le.PutUint32(image[8:], 3)
+	le.PutUint64(image[12:], 2048)
+	le.PutUint64(image[20:], 128)
+	le.PutUint64(image[28:], 1)
+	le.PutUint64(image[36:], 20)
+	le.PutUint32(image[44:], 512)
+	le.PutUint64(image[48:], 21)
+	le.PutUint64(image[56:], 26)
+	le.PutUint64(image[64:], 128)
+	copy(image[73:], "\n \r\n")
+	copy(image[512:], "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\nRW 2048 SPARSE \"disk.vmdk\"\n")
+	return image
+}
+
+// bad are images that VM Import refuses: its words, and what the source attribute would say.
+var bad = map[string]struct {
+	image  []byte
+	says   string // of preflight
+	words  string // of VM Import
+	format string
+}{
+	"gzip":               {append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), make([]byte, 4096)...), "(?i)gzip", "Unsupported specified file format", "GZIP"},
+	"qcow2":              {append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 64<<10)...), "(?i)qcow2", "Unsupported specified file format", "QCOW2"},
+	"html":               {[]byte("<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"), "(?i)html", "Unsupported specified file format", "HTML"},
+	"empty":              {nil, "(?i)empty", "Unsupported specified file format", "EMPTY"},
+	"monolithicSparse":   {hosted(), "(?i)stream-?optimized", "Unsupported VMDK File Format", "VMDK"},
+	"truncated VMDK":     {vmdk()[:len(vmdk())-1024], "(?i)truncated|footer|end", "ClientError", "VMDK"},
+	"VMDK of wrong kind": {append([]byte("KDMV\x63\x00\x00\x00"), make([]byte, 4096)...), "(?i)version", "ClientError", "VMDK"},
+}
+
+// TestRule6Preflight (P19): a bad image is a warning in the plan, an error in the apply before EC2 is asked, and without preflight EC2's own failure.
+func TestRule6Preflight(t *testing.T) {
+	for name, test := range bad {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			e.Put(t, "disk.vmdk", test.image)
+			c := acctest.NewCore(t, e.Config())
+			p, d := c.Plan(nil, with())
+			if len(d) != 1 || d.HasError() || d[0].Path != "disk_container" || !regexp.MustCompile(test.says).MatchString(d[0].Detail) {
+				t.Fatalf("want a warning at disk_container that says %q, got\n%s", test.says, d)
+			}
+			o, d := c.Apply(t.Context(), p)
+			if o != nil || len(d) != 1 || !d.HasError() || d[0].Path != "disk_container" || !regexp.MustCompile(test.says).MatchString(d[0].Detail) {
+				t.Errorf("want an error at disk_container that says %q, got\n%s", test.says, d)
+			}
+			if missing := lacks(d.String(), "s3://images/disk.vmdk", test.words, "Cause: "); len(missing) > 0 {
+				t.Errorf("the error lacks %q:\n%s", missing, d)
+			}
+			if calls := e.Changes(); len(calls) > 0 {
+				t.Errorf("a refused image has called %v", calls)
+			}
+
+			o, d = c.Create(with("preflight", false))
+			if o != nil || len(d) != 1 || d[0].Summary != "Import Failed" || !strings.Contains(d[0].Detail, test.words) {
+				t.Errorf("without preflight the error is\n%s", d)
+			}
+			if n := accepted(e); n != 1 {
+				t.Errorf("without preflight EC2 has accepted %d imports", n)
+			}
+		})
+	}
+}
+
+// TestRule6PreflightSource: what preflight can and cannot see, and what it makes of it.
+func TestRule6PreflightSource(t *testing.T) {
+	forbidden := func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden)
+		return true
+	}
+	elsewhere := func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("X-Amz-Bucket-Region", "eu-central-1")
+		http.Error(w, "<Error><Code>PermanentRedirect</Code></Error>", http.StatusMovedPermanently)
+		return true
+	}
+	broken := func(w http.ResponseWriter, _ *http.Request) bool { panic(http.ErrAbortHandler) }
+	raw := with()
+	raw["disk_container"] = map[string]any{"url": "s3://images/disk.vmdk", "format": "raw"}
+	missing := with()
+	missing["disk_container"] = map[string]any{"user_bucket": map[string]any{"s3_bucket": "images", "s3_key": "none.vmdk"}}
+	for name, test := range map[string]struct {
+		config     map[string]any
+		s3         func(http.ResponseWriter, *http.Request) bool
+		planned    string // of the warning in the plan; "": none
+		applied    string // of the diagnostic of the apply; "": none
+		path       string
+		refused    bool
+		imports    int
+		importable any
+	}{
+		"sound":              {config: with(), imports: 1, importable: true},
+		"no permission":      {config: with(), s3: forbidden, imports: 1},
+		"S3 out of order":    {config: with("timeouts", map[string]any{"create": "1m"}), s3: broken, imports: 1},
+		"preflight = false":  {config: with("preflight", false), imports: 1},
+		"RAW on a VMDK":      {config: raw, planned: "VMDK", applied: "VMDK", path: "disk_container.format", imports: 1, importable: true},
+		"P20 another Region": {config: with(), s3: elsewhere, planned: "eu-central-1", applied: "eu-central-1", path: "disk_container", refused: true},
+		"P10 missing object": {config: missing, applied: "no such object", path: "disk_container", refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			if test.s3 != nil {
+				e.OnS3(test.s3)
+			}
+			config := e.Config()
+			config["max_retries"] = 0
+			c := acctest.NewCore(t, config)
+			p, d := c.Plan(nil, test.config)
+			check := func(when, says string, failed bool) {
+				t.Helper()
+				switch {
+				case says == "" && len(d) > 0:
+					t.Errorf("%s: %s", when, d)
+				case says != "" && (len(d) != 1 || d.HasError() != failed || d[0].Path != test.path || !strings.Contains(d[0].Summary+d[0].Detail, says)):
+					t.Errorf("%s: want one diagnostic at %s that says %q (error: %t), got\n%s", when, test.path, says, failed, d)
+				}
+			}
+			check("the plan", test.planned, false)
+			o, d2 := c.Apply(t.Context(), p)
+			d = d2
+			check("the apply", test.applied, test.refused)
+			if n := accepted(e); n != test.imports {
+				t.Errorf("EC2 has accepted %d imports, want %d", n, test.imports)
+			}
+			if (o == nil) != test.refused {
+				t.Fatalf("the object is %v", o)
+			}
+			if o == nil {
+				return
+			}
+			if got := o.Get("source.importable"); got != test.importable {
+				t.Errorf("source.importable is %v, want %v", got, test.importable)
+			}
+			seen := slices.ContainsFunc(e.S3Requests(), func(r string) bool { return strings.HasPrefix(r, "GET ") })
+			if test.importable != nil && (o.Get("source.format") != "VMDK" || o.Get("source.object_size_bytes") != float64(len(vmdk())) || !seen) {
+				t.Errorf("source is %v", o.Get("source"))
+			}
+		})
+	}
+}
+
+// TestRule6PreflightNotStrict: a local backend that is not strict leaves the image to its own readers.
+func TestRule6PreflightNotStrict(t *testing.T) {
+	t.Parallel()
+	l := newLocal(t)
+	l.Put(t, "disk.vmdk", hosted())
+	for strict, summary := range map[bool]string{true: "Image Not Importable", false: "Import Failed"} {
+		c := acctest.NewCore(t, map[string]any{"local": map[string]any{
+			"data_dir": l.DataDir, "buckets": map[string]any{"images": l.Images}, "strict": strict,
+		}})
+		if _, d := c.Create(with()); len(d.Errors()) != 1 || d.Errors()[0].Summary != summary || len(d.Warnings()) > 0 != strict {
+			t.Errorf("strict = %t: want %q, got\n%s", strict, summary, d)
+		}
+	}
+}
+
+// TestAccRule6Preflight shows it to the CLI: the image may also be made in the same apply.
+func TestAccRule6Preflight(t *testing.T) {
+	t.Run("bad image", func(t *testing.T) {
+		l := acctest.NewLocal(t)
+		l.Put(t, "disk.vmdk", bad["qcow2"].image)
+		acc(t, nil, resource.TestStep{
+			Config:      l.Provider("", "") + snapshot(""),
+			ExpectError: regexp.MustCompile(`(?s)Error: Image Not Importable.*disk_container = .*QCOW2`),
+		})
+		if left := l.Strays(t); len(left) > 0 {
+			t.Errorf("the refused image has left %v", left)
+		}
+	})
+	t.Run("image of the same apply", func(t *testing.T) {
+		e := newEC2(t)
+		acc(t, nothingLeft(t, e), resource.TestStep{
+			Config: e.Provider("") + "resource \"terraform_data\" \"image\" {\n input = \"disk.vmdk\"\n}\n" +
+				snapshot("disk_container = { user_bucket = { s3_bucket = \"images\", s3_key = terraform_data.image.output } }"),
+			Check: resource.ComposeAggregateTestCheckFunc(imports(e, 1), resource.TestCheckResourceAttr(address, "source.format", "VMDK")),
+		})
+	})
+}
