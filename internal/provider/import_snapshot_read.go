@@ -15,6 +15,7 @@ import (
 func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, m *importSnapshotModel, adopted bool) (gone bool, diags diag.Diagnostics) {
 	taskID := m.ImportTaskID.ValueString()
 	unfinished := m.SnapshotID.IsNull()
+	var learned *importtask.Task // what an adopted resource does not know yet
 	// A finished task does not change; it is asked for only while it runs, or where an import has yet to learn of it.
 	if unfinished || m.SnapshotTaskDetail.IsNull() {
 		task, err := conn.Tasks.Describe(ctx, taskID)
@@ -26,6 +27,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 			m.setTask(*task)
 			if adopted && m.DiskContainer.IsNull() {
 				m.adopt(*task)
+				learned = task
 			}
 		}
 		if unfinished {
@@ -57,6 +59,9 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	m.StorageTier = conn.observedTier(ctx, *s, m.StorageTier)
 	m.setSnapshot(*s, conn.Partition, conn.Region)
 	m.Tags, m.TagsAll = r.data.tags.observed(s.Tags, m.Tags, m.TagsAll)
+	if learned != nil {
+		m.TaskTags = r.data.tags.observedTask(learned.Tags, m.TagsAll)
+	}
 	if err := conn.setVolume(ctx, m); err != nil {
 		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 	}

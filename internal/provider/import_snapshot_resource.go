@@ -249,7 +249,9 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 		r.finish(ctx, limited, conn, &m, true, &resp.Diagnostics)
 		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
 	} else {
-		r.change(limited, conn, &m, &prior, &resp.Diagnostics)
+		adopted, diags := isAdopted(ctx, req.Private)
+		resp.Diagnostics.Append(diags...)
+		r.change(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
@@ -257,7 +259,7 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 }
 
 // change makes the calls that an update in place needs. What fails keeps its prior value in m, so that the next plan shows it again.
-func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m, prior *importSnapshotModel, diags *diag.Diagnostics) {
+func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m, prior *importSnapshotModel, adopted bool, diags *diag.Diagnostics) {
 	id := m.SnapshotID.ValueString()
 	set, remove := tagChanges(goTags(prior.TagsAll), goTags(m.TagsAll))
 	if err := conn.tag(ctx, id, set, remove); err != nil {
@@ -265,6 +267,9 @@ func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m
 		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
 	}
 	set, remove = tagChanges(prior.taskTags(r.data.tags.defaults), m.taskTags(r.data.tags.defaults))
+	if adopted && m.TaskTags.IsNull() {
+		set, remove = nil, nil // whoever made the task tagged it as they liked
+	}
 	if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), set, remove); err != nil {
 		diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
 		m.TaskTags = prior.TaskTags

@@ -9,6 +9,8 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 )
 
 // tagPolicy is what the provider block says of tags.
@@ -63,6 +65,24 @@ func (p tagPolicy) observed(remote []ec2types.Tag, priorTags, priorAll types.Map
 		return priorTags, mapValue(allTags)
 	}
 	return mapValue(resourceTags), mapValue(allTags)
+}
+
+// observedTask is task_tags for an adopted task: null where the task has the tags of its snapshot, or none of its own.
+func (p tagPolicy) observedTask(remote map[string]string, all types.Map) types.Map {
+	own := map[string]string{}
+	for key, value := range remote {
+		if key != importtask.MarkerTag && !strings.HasPrefix(key, "aws:") && !p.ignored(key) {
+			own[key] = value
+		}
+	}
+	if maps.Equal(own, goTags(all)) {
+		return types.MapNull(types.StringType)
+	}
+	maps.DeleteFunc(own, func(key, value string) bool { return p.defaults[key] == value })
+	if len(own) == 0 {
+		return types.MapNull(types.StringType)
+	}
+	return mapValue(own)
 }
 
 func (p tagPolicy) ignored(key string) bool {
