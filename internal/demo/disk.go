@@ -93,7 +93,7 @@ func openDisk(ctx context.Context, path string) (*disk, error) {
 	}
 	img, err := detect.Open(f, info.Size(), "")
 	if verdict := detect.VMImport(img, err); !verdict.Importable {
-		return nil, fmt.Errorf("your image %s is none that VM Import takes: %s; %s", path, verdict.Reason, verdict.Cure)
+		return nil, fmt.Errorf("your image %s is none that VM Import takes: %s", path, strings.TrimSuffix(verdict.Reason+"; "+verdict.Cure, "; "))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("your image: %w", err)
@@ -110,7 +110,7 @@ func openDisk(ctx context.Context, path string) (*disk, error) {
 }
 
 // compare reads the volume by itself, not through the provider, and holds it against the disk.
-func (d *disk) compare(_ context.Context, volume, reported string) error {
+func (d *disk) compare(volume, reported string) error {
 	info, err := os.Stat(volume)
 	if err != nil {
 		return fmt.Errorf("the snapshot's volume: %w", err)

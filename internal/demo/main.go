@@ -14,39 +14,45 @@ import (
 	"time"
 )
 
+const (
+	workDir = ".demo" // emptied at the start, removed at the end
+	example = "examples/local"
+)
+
 func main() {
 	cli := flag.String("cli", "terraform", "terraform or tofu")
 	cliConfig := flag.String("cli-config", "", "CLI configuration in whose mirror the provider is installed")
 	image := flag.String("image", "", "a disk image of your own: RAW or streamOptimized VMDK")
-	dir := flag.String("dir", ".demo", "directory to work in; removed at the end")
-	examples := flag.String("example", filepath.Join("examples", "local"), "configuration to apply")
 	flag.Parse()
 
 	// A Ctrl-C reaches the CLI too, which stops in its own time; the demo only must not die before it.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	if err := run(ctx, *cli, *cliConfig, *image, *dir, *examples); err != nil {
+	if err := run(ctx, *cli, *cliConfig, *image); err != nil {
 		var failed *commandError
 		if errors.As(err, &failed) {
 			fmt.Fprintf(os.Stderr, "\nAll that %s said:\n\n%s", failed.command, failed.output)
 		}
 		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\n", err)
-		if _, err := os.Stat(*dir); err == nil {
-			fmt.Fprintf(os.Stderr, "What it wrote is in %s for a look; `make demo` starts afresh.\n", *dir)
+		if _, err := os.Stat(workDir); err == nil {
+			fmt.Fprintf(os.Stderr, "What it wrote is in %s for a look; `make demo` starts afresh.\n", workDir)
 		}
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, cliPath, cliConfig, image, dir, example string) error {
+func run(ctx context.Context, cliPath, cliConfig, image string) error {
 	started := time.Now()
 	fmt.Printf("A disk image becomes an EBS snapshot with %s, without AWS.\n", filepath.Base(cliPath))
 
-	dir, err := filepath.Abs(dir)
+	dir, err := filepath.Abs(workDir)
 	if err != nil {
 		return err
+	}
+	if image != "" && inside(dir, image) {
+		return fmt.Errorf("%s is in %s, which the demo empties first: move it elsewhere", image, workDir)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clearing what an earlier demo left: %w", err)
@@ -92,7 +98,7 @@ func run(ctx context.Context, cliPath, cliConfig, image, dir, example string) er
 	fact("SHA-256", out["volume_sha256"])
 
 	step("Is it the same disk?")
-	if err := d.compare(ctx, volume, out["volume_sha256"]); err != nil {
+	if err := d.compare(volume, out["volume_sha256"]); err != nil {
 		return err
 	}
 
@@ -115,6 +121,23 @@ func run(ctx context.Context, cliPath, cliConfig, image, dir, example string) er
 	}
 	fmt.Printf("\nAll of it worked, in %s. %s is removed again.\n", time.Since(started).Round(100*time.Millisecond), relative(dir))
 	return nil
+}
+
+// inside tells whether a file lies in a directory, whatever links lead to it.
+func inside(dir, file string) bool {
+	realDir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false // the directory is not there yet
+	}
+	realFile, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return false // opening it will say so
+	}
+	if realFile, err = filepath.Abs(realFile); err != nil {
+		return false
+	}
+	within, err := filepath.Rel(realDir, realFile)
+	return err == nil && filepath.IsLocal(within)
 }
 
 // nothingLeft is an error where destroy left a file among the volumes. A directory that is gone is fine.
