@@ -153,3 +153,5 @@ func sameBytes(path string, want []byte) error {
 	}
 	return nil
 }
+
+func at(attribute string) tfjsonpath.Path { return tfjsonpath.New(attribute) }

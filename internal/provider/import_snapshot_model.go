@@ -233,6 +233,13 @@ func (m *importSnapshotModel) taskTags(defaults map[string]string) map[string]st
 	return tags
 }
 
+// tagSpecifications are the tags of the task as the request carries them, the marker with them.
+func (m *importSnapshotModel) tagSpecifications(region string, in *ec2.ImportSnapshotInput, defaults map[string]string) []ec2types.TagSpecification {
+	tags := m.taskTags(defaults)
+	tags[importtask.MarkerTag] = marker(region, in)
+	return []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeImportSnapshotTask, Tags: ec2Tags(tags)}}
+}
+
 // startedAs is the state right behind the start of a task.
 func (m *importSnapshotModel) startedAs(task importtask.Task) {
 	m.ImportTaskID = types.StringValue(task.ID)

@@ -139,6 +139,8 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 		r.warnOfOrphans(ctx, plan, marker(plan.Region.ValueString(), in), diags)
 	}
 	if plan.DryRun.ValueBool() {
+		// With its tags, as far as they are known: they need permissions of their own.
+		in.TagSpecifications = plan.tagSpecifications(plan.Region.ValueString(), in, r.data.tags.defaults)
 		conn, err := r.data.connect(ctx, plan.Region.ValueString())
 		if err == nil {
 			err = conn.Tasks.Permitted(ctx, in)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -77,10 +76,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	taskTags := m.taskTags(r.data.tags.defaults)
-	taskTags[importtask.MarkerTag] = marker(conn.Region, in)
-	in.TagSpecifications = []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeImportSnapshotTask, Tags: ec2Tags(taskTags)}}
-
+	in.TagSpecifications = m.tagSpecifications(conn.Region, in, r.data.tags.defaults)
 	task, err := conn.Tasks.Start(limited, in)
 	if err != nil {
 		resp.Diagnostics.Append(startFailed(ctx, &m, conn.Region, err))
