@@ -37,7 +37,7 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 			continue
 		}
 		// EC2 has no documented code for a task that has ended: what the task says decides whether the refusal matters.
-		t, lookup := i.Describe(ctx, id)
+		t, lookup := i.Find(ctx, id)
 		switch {
 		case lookup != nil:
 			return nil, fmt.Errorf("cancelling import task %s: %w; then: %w", id, err, lookup)

@@ -35,7 +35,7 @@ type Importer struct {
 
 	mu     sync.Mutex
 	poller *poller         // nil while nobody waits
-	own    map[string]bool // tasks that Start returned: they are no orphans of another run
+	own    map[string]bool // tasks that belong to resources of this process
 
 	unfinished lookup
 }
@@ -54,6 +54,38 @@ func (i *Importer) Describe(ctx context.Context, id string) (*Task, error) {
 	}
 	return answers[id], nil
 }
+
+// Claim says that a task belongs to a resource that this process knows, so that Unfinished does not take it for an orphan. It returns false where
+// it was claimed before.
+func (i *Importer) Claim(id string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.own[id] {
+		return false
+	}
+	if i.own == nil {
+		i.own = map[string]bool{}
+	}
+	i.own[id] = true
+	return true
+}
+
+// Find is Describe with patience: a task that EC2 does not know is asked for again for some seconds, because one answer may come from a replica that
+// lags (P21), and what follows from a missing task cannot be undone.
+func (i *Importer) Find(ctx context.Context, id string) (*Task, error) {
+	for giveUp := time.Now().Add(missingFor); ; {
+		t, err := i.Describe(ctx, id)
+		if t != nil || err != nil || time.Now().After(giveUp) {
+			return t, err
+		}
+		if cause := pause(ctx, jittered(2*time.Second)); cause != nil {
+			return nil, cause
+		}
+	}
+}
+
+// missingFor is how long Find believes that a missing task may yet appear.
+const missingFor = 10 * time.Second
 
 func (i *Importer) log(ctx context.Context, message string, fields map[string]any) {
 	if i.Log != nil {

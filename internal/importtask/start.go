@@ -31,7 +31,7 @@ func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task
 	var last error
 	for {
 		if ctx.Err() != nil {
-			return Task{}, interrupted(context.Cause(ctx), last)
+			return i.lastTry(ctx, &request, context.Cause(ctx), last)
 		}
 		out, err := i.importSnapshot(ctx, &request)
 		if err == nil {
@@ -65,10 +65,24 @@ func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task
 			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(since[n]).Round(time.Second).String(),
 		})
 		if cause := pause(ctx, wait); cause != nil {
-			return Task{}, interrupted(cause, last)
+			return i.lastTry(ctx, &request, cause, last)
 		}
 	}
 }
+
+// lastTry ends a start that was stopped. Where an answer was lost EC2 may have taken the import: the token gets its task once more, before the token
+// is forgotten and the task is nobody's (P6).
+func (i *Importer) lastTry(ctx context.Context, in *ec2.ImportSnapshotInput, cause, last error) (Task, error) {
+	if last != nil && answerLost(last) {
+		if out, err := i.importSnapshot(ctx, in); err == nil {
+			return i.started(out)
+		}
+	}
+	return Task{}, interrupted(cause, last)
+}
+
+// ErrShared says that the client token stands for the import of another resource of this process.
+var ErrShared = errors.New("the client token stands for an import that belongs to another resource: give each resource a client token of its own")
 
 // Permitted asks EC2, by a dry run, whether the caller may make this request. It proves the caller's permission and nothing else: role, object and
 // key are looked at by the real call only (P29).
@@ -116,12 +130,9 @@ func (i *Importer) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 		return Task{}, errors.New("ImportSnapshot: the endpoint answered with success but named no import task; " +
 			"check that the endpoint is EC2's and that no proxy answers in its place")
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.own == nil {
-		i.own = map[string]bool{}
+	if !i.Claim(t.ID) {
+		return Task{}, fmt.Errorf("ImportSnapshot: %w (%s)", ErrShared, t.ID)
 	}
-	i.own[t.ID] = true
 	return t, nil
 }
 

@@ -227,6 +227,17 @@ func TestStartNeedsAToken(t *testing.T) {
 }
 
 // P6: an interrupt at each boundary of a call leaves either no task or a task whose id the caller has.
+// P13: two resources with one token would share, and destroy, one snapshot.
+func TestStartShared(t *testing.T) {
+	importer := New(&fake{})
+	if _, err := importer.Start(t.Context(), request()); err != nil {
+		t.Fatal(err)
+	}
+	if task, err := importer.Start(t.Context(), request()); !errors.Is(err, ErrShared) {
+		t.Errorf("the second resource got %v, %v", task, err)
+	}
+}
+
 func TestStartInterrupted(t *testing.T) {
 	stop := errors.New("stop")
 	for name, tc := range map[string]struct {
@@ -248,6 +259,17 @@ func TestStartInterrupted(t *testing.T) {
 					return answer(400, "ResourceCountLimitExceeded", "too many")
 				}}
 			}, says: "too many",
+		},
+		"P6 while an answer is lost, and the token is asked once more": {
+			api: func(cancel func()) *fake {
+				return &fake{lose: func(n int) error {
+					if n > 1 {
+						return nil
+					}
+					cancel()
+					return dropped()
+				}}
+			}, starts: true,
 		},
 		"while an answer is lost": {
 			api: func(cancel func()) *fake { return &fake{lose: func(int) error { cancel(); return dropped() }} }, says: "may have begun",

@@ -19,8 +19,8 @@ type lookup struct {
 }
 
 // Unfinished returns the running tasks of this account and Region that carry MarkerTag: imports that some run of the provider started and has not
-// seen the end of. Tasks that this Importer started itself are none of them. EC2 is asked once per Importer. An answer that said no is kept, too; a
-// trouble of the moment is not.
+// seen the end of. Tasks that this Importer started, or was told of by Claim, are none of them. EC2 is asked once per Importer. An answer that said
+// no is kept, too; a trouble of the moment is not.
 func (i *Importer) Unfinished(ctx context.Context) ([]Task, error) {
 	l := &i.unfinished
 	l.mu.Lock()
