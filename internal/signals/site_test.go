@@ -188,7 +188,7 @@ func (s *site) backend() backend {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	e := localec2.New(localec2.Config{DataDir: s.DataDir, AccountID: account, Strict: true})
-	client, err := awsclient.NewLocal(e.Transport(), awsclient.Settings{}, region, account)
+	client, err := awsclient.NewLocal(e.Transport(), awsclient.Settings{MaxRetries: aws.Int64(0)}, region, account)
 	if err != nil {
 		s.t.Fatal(err)
 	}
