@@ -30,17 +30,11 @@ var zeros [256 << 10]byte
 
 // Options of Copy. The zero value is good.
 type Options struct {
-	Workers  int                     // 0: one for each processor; at most 8
 	Progress func(done, total int64) // bytes of the extents that carry data, from 0 to total; never called by two goroutines at once
 }
 
-func (o Options) workers() int {
-	n := o.Workers
-	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
-	}
-	return min(n, maxWorkers)
-}
+// workers is one for each processor, as far as memory is bounded.
+func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
 // Copy writes the data of the disk to dst and returns how many bytes it wrote. Runs of zeros are never written: dst has to read as zeros, as a
 // new sparse file does. The writes come in no order. After an error dst holds an unknown part of the disk.
@@ -82,7 +76,7 @@ func Copy(ctx context.Context, dst io.WriterAt, img diskimage.Image, o Options) 
 		return nil
 	})
 	var written atomic.Int64
-	for range o.workers() {
+	for range workers() {
 		group.Go(func() error {
 			buf := make([]byte, chunkSize)
 			for c := range work {

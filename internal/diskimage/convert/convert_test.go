@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -96,7 +97,7 @@ func TestCopyWritesLongestRunsWithoutZeros(t *testing.T) {
 		{Offset: 0, Length: 100 << 10}, {Offset: 1 << 20, Length: 1 << 20, Zero: true}, {Offset: inside - 512, Length: 5<<20 + 612 - inside}, // starts in the middle of a block
 	}}
 	got := &target{disk: make([]byte, len(disk))}
-	written, err := convert.Copy(t.Context(), got, img, convert.Options{Workers: 3})
+	written, err := convert.Copy(t.Context(), got, img, convert.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +132,8 @@ func TestCopyAndHash(t *testing.T) {
 		}
 		got := &target{disk: make([]byte, size)}
 		last, total := int64(-1), int64(-1)
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(rapid.IntRange(1, 20).Draw(t, "processors"))) // and so workers
 		_, err := convert.Copy(context.Background(), got, img, convert.Options{
-			Workers: rapid.IntRange(0, 20).Draw(t, "workers"),
 			Progress: func(done, all int64) {
 				if done < last || all != data {
 					t.Errorf("progress %d of %d after %d; there are %d bytes of data", done, all, last, data)
@@ -211,7 +212,7 @@ func TestCancel(t *testing.T) {
 	for _, after := range []int{0, 3} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		calls := 0
-		written, err := convert.Copy(ctx, &target{disk: make([]byte, len(img.disk))}, img, convert.Options{Workers: 2, Progress: func(done, _ int64) {
+		written, err := convert.Copy(ctx, &target{disk: make([]byte, len(img.disk))}, img, convert.Options{Progress: func(done, _ int64) {
 			if calls++; calls > after {
 				cancel(cause)
 			}

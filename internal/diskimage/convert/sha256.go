@@ -19,12 +19,12 @@ func SHA256(ctx context.Context, img diskimage.Image) (string, error) {
 		buf  []byte
 		read chan struct{} // closed when buf is filled
 	}
-	workers := Options{}.workers()
+	readers := workers()
 	group, ctx := errgroup.WithContext(ctx)
-	todo, ordered := make(chan chunk), make(chan chunk, workers+1)
+	todo, ordered := make(chan chunk), make(chan chunk, readers+1)
 	// A buffer belongs to a chunk before any worker sees it, in order: workers that run ahead can't take the buffer of the chunk waited for.
-	buffers := make(chan []byte, workers+1)
-	for range workers + 1 {
+	buffers := make(chan []byte, readers+1)
+	for range readers + 1 {
 		buffers <- make([]byte, chunkSize)
 	}
 
@@ -54,7 +54,7 @@ func SHA256(ctx context.Context, img diskimage.Image) (string, error) {
 		}
 		return nil
 	})
-	for range workers {
+	for range readers {
 		group.Go(func() error {
 			for c := range todo {
 				if err := readChunk(img, c.buf[:c.Length], c.Offset); err != nil {
