@@ -133,10 +133,10 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.written(name, writeEC2Answer(w, name, requestID, a))
 }
 
-// written notes an answer that did not arrive. What the call did is done and stays so, as on AWS.
+// written notes an answer that could not be encoded or did not arrive. What the call did is done and stays so, as on AWS.
 func (e *Endpoint) written(action string, err error) {
 	if err != nil {
-		e.log.Debug("the caller did not take the answer", "action", shorten(action), "error", err)
+		e.log.Warn("the caller did not get the answer", "action", shorten(action), "error", err)
 	}
 }
 

@@ -3,6 +3,8 @@ package localec2
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,13 +58,15 @@ func writeEC2Error(w http.ResponseWriter, requestID string, err *apiError) error
 	return writeXML(w, err.Status, requestID, "Response", ec2Error{Code: err.Code, Message: err.Message, RequestID: requestID})
 }
 
+// writeXML encodes the whole answer before any of it is sent. One that cannot be encoded is answered as a fault of the endpoint: an empty
+// success would be taken for one.
 func writeXML(w http.ResponseWriter, status int, requestID, root string, v any) error {
-	var body bytes.Buffer
-	body.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
-	enc := xml.NewEncoder(&body)
-	enc.Indent("", "    ")
-	if err := enc.EncodeElement(v, xml.StartElement{Name: xml.Name{Local: root}}); err != nil {
-		return err
+	body, failed := encodeXML(root, v)
+	if failed != nil {
+		status = http.StatusInternalServerError
+		body, _ = encodeXML("Response", ec2Error{
+			Code: "InternalError", Message: "An internal error has occurred: the answer could not be encoded.", RequestID: requestID,
+		})
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/xml;charset=UTF-8")
@@ -70,8 +74,19 @@ func writeXML(w http.ResponseWriter, status int, requestID, root string, v any) 
 	h.Set("Cache-Control", "no-cache, no-store")
 	h.Set("X-Amzn-Requestid", requestID)
 	w.WriteHeader(status)
-	_, err := w.Write(body.Bytes())
-	return err
+	_, err := w.Write(body)
+	return errors.Join(failed, err)
+}
+
+func encodeXML(root string, v any) ([]byte, error) {
+	var body bytes.Buffer
+	body.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
+	enc := xml.NewEncoder(&body)
+	enc.Indent("", "    ")
+	if err := enc.EncodeElement(v, xml.StartElement{Name: xml.Name{Local: root}}); err != nil {
+		return nil, fmt.Errorf("encode the answer %s: %w", root, err)
+	}
+	return body.Bytes(), nil
 }
 
 // ec2Time writes times as EC2 does, with milliseconds; nil, so that the member is left out, for the zero time.
