@@ -49,7 +49,8 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// responseWriter holds an answer in memory; answers are pages of at most a few hundred kilobytes.
+// responseWriter holds an answer in memory, where its XML is made anyway: a kilobyte or so for each item, and all items where the caller asks
+// for no pages.
 type responseWriter struct {
 	header http.Header
 	status int
