@@ -75,7 +75,9 @@ var taskFailures = []taskFailure{
 	}},
 	{[]string{"footers not identical"}, Explanation{
 		Cause: "The two footers of the VHD differ: it is a differencing disk, or it is damaged.",
-		Cure:  "Merge a differencing disk into its parent, or convert the disk again (`qemu-img convert -O vpc` or `-O raw`), and upload the result.",
+		// Not plain qemu-img convert: it takes a parent that it does not look for as zeros, and for most VHDs the geometry as the size.
+		Cure: "Merge a differencing disk into its parent with the tool that made it. Convert any other VHD again, from the original file, with " +
+			"`qemu-img convert --image-opts driver=vpc,force_size_calc=current_size,file.filename=SOURCE.vhd -O raw DISK.raw`, and upload the result.",
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"uncompressed data has an invalid length", "uncompressed data has invalid length"}, Explanation{

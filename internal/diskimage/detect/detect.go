@@ -160,7 +160,12 @@ func unsupported(v *view, f Format) error {
 }
 
 func qemuCure(from string) string {
-	return "convert it with `qemu-img convert -f " + from + " -O raw SRC DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
+	source := "-f " + from + " SRC"
+	if from == "vpc" {
+		// Left alone, qemu takes the geometry for the size of most VHDs, and loses the end of the disk, or all of it.
+		source = "--image-opts driver=vpc,force_size_calc=current_size,file.filename=SRC"
+	}
+	return "convert it with `qemu-img convert " + source + " -O raw DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
 }
 
 // differencing is the sub-format of a VHD that needs a parent.

@@ -184,7 +184,7 @@ func TestOpenDeclared(t *testing.T) {
 		{"", kdmv(9), "", 0, "", "corrupt VMDK"},
 		{"VMDK", place(4096, 0, "COWD"), "", 0, "", "unsupported VMDK (vmfsSparse)"},
 		{"", qcow, "", 0, "", "unsupported QCOW2"},
-		{"VHD", fixed, "", 0, "", "unsupported VHD (fixed): this version does not read VHD images yet; convert it with `qemu-img convert -f vpc -O raw"},
+		{"VHD", fixed, "", 0, "", "unsupported VHD (fixed): this version does not read VHD images yet; convert it with `qemu-img convert --image-opts driver=vpc,force_size_calc=current_size,file.filename=SRC -O raw DST.raw`"},
 		{"", join(footer(4), footer(4)), "", 0, "", "unsupported VHD (differencing)"},
 		{"", place(4096, 0, "vhdxfile"), "", 0, "", "unsupported VHDX: this version does not read VHDX images yet; convert it"},
 		{"", join(place(40<<10, 32769, "CD001")), "", 0, "", "unsupported ISO: "},
