@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
 )
@@ -84,5 +85,40 @@ func TestVMImport(t *testing.T) {
 	}
 	if v := detect.VMImport(nil, errors.New("connection reset")); v.Importable || !strings.Contains(v.StatusMessage, "connection reset") {
 		t.Errorf("an error of the source: %+v", v)
+	}
+}
+
+type zeroReader struct{}
+
+func (zeroReader) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// large is an image of which only the size matters.
+type large struct{ diskimage.Image }
+
+func (large) Size() int64 { return 9 << 40 }
+
+// VM Import needs a manifest for a disk of more than 8 TiB, and ImportSnapshot has no member for one.
+func TestVMImportSize(t *testing.T) {
+	for size, want := range map[int64]string{
+		8 << 40: "",
+		8<<40 + 512: "ClientError: Disk validation failed [the disk has 8796093022720 bytes, and more than 8796093022208 (8 TiB) cannot be imported " +
+			"with ImportSnapshot]",
+		17 << 40: "ClientError: Disk validation failed [the disk has 18691697672192 bytes, and",
+	} {
+		img, err := detect.Open(zeroReader{}, size, "RAW")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := detect.VMImport(img, nil)
+		if v.Importable != (want == "") || !strings.HasPrefix(v.StatusMessage, want) || (v.Reason == "") != v.Importable || (v.Cure == "") != v.Importable {
+			t.Errorf("%d bytes: %+v", size, v)
+		}
+	}
+	// What is wrong with the format comes first.
+	if v := detect.VMImport(&detect.Image{Image: large{}, Format: detect.QCOW2}, nil); !strings.Contains(v.StatusMessage, "Unsupported specified file format") {
+		t.Errorf("%+v", v)
 	}
 }
