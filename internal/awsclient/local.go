@@ -32,7 +32,7 @@ func NewLocal(transport http.RoundTripper, s Settings, region, accountID string)
 	}
 	cfg := aws.Config{
 		Region: region,
-		// The endpoint, as emulators do, takes an access key of twelve digits for the account.
+		// An emulator takes an access key of twelve digits for the account; the endpoint in this process knows its account.
 		Credentials:      credentials.NewStaticCredentialsProvider(accountID, "local", ""),
 		RetryMaxAttempts: attempts,
 		RetryMode:        mode,
@@ -70,6 +70,15 @@ func (s Settings) storageCredentials() aws.CredentialsProvider {
 		return credentials.NewStaticCredentialsProvider(id, secret, os.Getenv("AWS_SESSION_TOKEN"))
 	}
 	return credentials.NewStaticCredentialsProvider("test", "test", "")
+}
+
+// Transport has the proxies and the certificates of the settings, for images that are fetched by https.
+func (s Settings) Transport() (*http.Transport, error) {
+	client, err := s.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	return client.GetTransport(), nil
 }
 
 // httpClient has the proxies and the certificates of the settings.

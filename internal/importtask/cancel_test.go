@@ -57,7 +57,7 @@ func TestCancel(t *testing.T) {
 			api:    &fake{onCancel: cancelFails(9, finished), status: script(detail("deleting", ""), detail("deleting", ""), detail("deleted", "why"))},
 			status: "deleted", cancels: 1, most: 6 * time.Second,
 		},
-		"P26 already gone":         {api: &fake{onCancel: cancelFails(9, gone), hide: hidden, strictIDs: true}, cancels: 1, most: 15 * time.Second},
+		"P26 already gone": {api: &fake{onCancel: cancelFails(9, gone), hide: hidden, strictIDs: true}, cancels: 1, most: 15 * time.Second},
 		"P21 unknown to one replica": {
 			api: &fake{
 				onCancel: cancelFails(9, gone), hide: func(_ string, n int) bool { return n == 1 }, strictIDs: true, status: script(completed("snap-1")),

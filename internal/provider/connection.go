@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
@@ -22,7 +23,8 @@ type providerData struct {
 	local    *localBackend // nil: AWS
 
 	mu       sync.Mutex
-	byRegion map[string]*connection
+	byRegion map[string]*dialling
+	tokens   map[string]bool // Region and client token of every resource that was read
 }
 
 // localBackend is the endpoint in this process, where the provider block has local.
@@ -64,23 +66,68 @@ func (d *providerData) defaultRegion(ctx context.Context) (string, error) {
 	return region, nil
 }
 
-// connect is the connection to a Region, made at its first use and shared by all resources, so that their polls are shared too (P23).
-func (d *providerData) connect(ctx context.Context, region string) (*connection, error) {
+// noteToken remembers the client token of a resource in the state.
+func (d *providerData) noteToken(m *importSnapshotModel) {
+	if m.ClientToken.IsNull() {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c, ok := d.byRegion[region]; ok {
-		return c, nil
+	if d.tokens == nil {
+		d.tokens = map[string]bool{}
 	}
-	c, err := d.dial(context.WithoutCancel(ctx), region)
-	if err != nil {
-		return nil, err
-	}
-	if d.byRegion == nil {
-		d.byRegion = map[string]*connection{}
-	}
-	d.byRegion[region] = c
-	return c, nil
+	d.tokens[m.Region.ValueString()+" "+m.ClientToken.ValueString()] = true
 }
+
+// tokenInUse reports whether a new import would share its token with a resource in the state: with one that it replaces, for a reason that the plan
+// of the provider does not see (taint, -replace, replace_triggered_by), or with a twin.
+func (d *providerData) tokenInUse(m *importSnapshotModel) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tokens[m.Region.ValueString()+" "+m.ClientToken.ValueString()]
+}
+
+// connect is the connection to a Region, made at its first use and shared by all resources, so that their polls are shared too (P23). Making one may
+// take a call of STS: it is bounded, made once for all who wait, and a waiter leaves when its own time is over.
+func (d *providerData) connect(ctx context.Context, region string) (*connection, error) {
+	d.mu.Lock()
+	dialled, ok := d.byRegion[region]
+	if !ok {
+		dialled = &dialling{done: make(chan struct{})}
+		if d.byRegion == nil {
+			d.byRegion = map[string]*dialling{}
+		}
+		d.byRegion[region] = dialled
+		go func() {
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialFor)
+			defer cancel()
+			dialled.connection, dialled.err = d.dial(bounded, region)
+			if dialled.err != nil { // what failed is tried again by who comes next
+				d.mu.Lock()
+				delete(d.byRegion, region)
+				d.mu.Unlock()
+			}
+			close(dialled.done)
+		}()
+	}
+	d.mu.Unlock()
+	select {
+	case <-dialled.done:
+		return dialled.connection, dialled.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the credentials of %s to be looked up: %w", region, context.Cause(ctx))
+	}
+}
+
+// dialling is a connection that is being made, or is made.
+type dialling struct {
+	done       chan struct{}
+	connection *connection
+	err        error
+}
+
+// dialFor bounds the look-up of credentials and account, with its retries.
+const dialFor = 5 * time.Minute
 
 func (d *providerData) dial(ctx context.Context, region string) (*connection, error) {
 	if d.local != nil {
@@ -97,7 +144,11 @@ func (d *providerData) dial(ctx context.Context, region string) (*connection, er
 	if err != nil {
 		return nil, err
 	}
-	images := &imagesource.Opener{HTTPS: true, AllowPrivate: true, S3: client.BucketClient}
+	transport, err := d.settings.Transport()
+	if err != nil {
+		return nil, err
+	}
+	images := &imagesource.Opener{HTTPS: true, AllowPrivate: true, S3: client.BucketClient, Transport: transport}
 	return &connection{Client: client, Tasks: importer(client), images: images, strict: true}, nil
 }
 

@@ -41,31 +41,43 @@ func importFailed(m *importSnapshotModel, region, progress string, failure *impo
 	return blame(explanation.Blame, "Import Failed", strings.TrimSpace(detail.String()))
 }
 
-// startFailed is an import that never began.
+// startFailed is an import that never began. An interrupt is told from a refusal, and where EC2 may have taken the import all the same that is said.
 func startFailed(ctx context.Context, m *importSnapshotModel, region string, err error) diag.Diagnostic {
 	if ctx.Err() != nil {
-		return diag.NewErrorDiagnostic("Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s. "+
-			"The next apply begins anew.", sourceText(ctx, m), region, err))
+		return diag.NewErrorDiagnostic("Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.",
+			sourceText(ctx, m), region, err))
 	}
 	return callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), region), err)
 }
 
-// waitEnded is a wait that ended without the import's end: no time left, or EC2 does not answer. The import goes on, and the object stays.
-func waitEnded(m *importSnapshotModel, region, progress string, elapsed time.Duration, err error) diag.Diagnostic {
+// waitEnded is a wait that ended without the import's end: no time left, or EC2 does not answer, or what it made is gone. The object stays in the
+// state, tainted where it was being created.
+func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, elapsed time.Duration, err error) diag.Diagnostic {
 	var detail strings.Builder
+	late := errors.Is(err, context.DeadlineExceeded)
 	summary := "Import Not Finished in Time"
 	explanation, known := importtask.Explanation{}, false
-	if errors.Is(err, context.DeadlineExceeded) {
-		fmt.Fprintf(&detail, "The import is not finished, but its time is over.\n\n")
+	if late {
+		fmt.Fprintf(&detail, "The import is not finished, but its time is over. It was not cancelled.\n\n")
 	} else {
 		summary = "Unable to Follow Import"
 		explanation, known = importtask.ExplainCall(err)
 		fmt.Fprintf(&detail, "EC2 took the import, but it could not be followed to its end: %s\n\n%s", err, explanationText(explanation, known))
 	}
 	facts(&detail, m, region, progress, elapsed)
-	detail.WriteString("\nThe import continues in EC2, and its task is in the state. A resource that was being created is now tainted: " +
-		"`terraform untaint ADDRESS`, then `terraform apply` continues with the same task; an apply without untaint cancels it and imports anew. " +
-		"Raise timeouts.create (or timeouts.update, for a resumed import) where imports take longer.")
+	switch {
+	case resumed:
+		detail.WriteString("\nThe task stays in the state: the next apply continues with it.")
+	case m.ClientToken.IsNull():
+		detail.WriteString("\nThe task is in the state, and the resource is tainted: `terraform untaint ADDRESS`, then `terraform apply` continues with the same " +
+			"task; an apply without untaint cancels it and imports anew.")
+	default:
+		detail.WriteString("\nThe task is in the state, and the resource is tainted: `terraform untaint ADDRESS`, then `terraform apply` continues with the same " +
+			"task. To import anew instead, change client_token: an apply without untaint cancels the task first, and the token stands for it.")
+	}
+	if late {
+		fmt.Fprintf(&detail, " Raise timeouts.%s where imports take longer.", map[bool]string{false: "create", true: "update"}[resumed])
+	}
 	return blame(explanation.Blame, summary, strings.TrimSpace(detail.String()))
 }
 
@@ -94,13 +106,13 @@ func facts(w *strings.Builder, m *importSnapshotModel, region, progress string, 
 	}
 }
 
-// sourceText names the image as configured.
+// sourceText names the image. What a presigned URL carries beside its path is a secret.
 func sourceText(ctx context.Context, m *importSnapshotModel) string {
-	c, b, _ := m.container(ctx)
-	if url := c.URL.ValueString(); url != "" {
-		return url
+	l, known := m.location(ctx)
+	if !known {
+		return "an image that is not known yet"
 	}
-	return "s3://" + b.S3Bucket.ValueString() + "/" + b.S3Key.ValueString()
+	return l.String()
 }
 
 func explanationText(e importtask.Explanation, known bool) string {

@@ -37,8 +37,18 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 		return
 	}
 
+	if n := len(plan.TagsAll.Elements()); n > maxTags {
+		resp.Diagnostics.AddAttributeError(path.Root("tags"), "Too Many Tags", fmt.Sprintf(
+			"EC2 takes at most %d tags a resource; with the provider's default_tags here are %d.", maxTags, n))
+	}
+	if prior == nil && r.data.tokenInUse(&plan) {
+		resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Replacement Needs a New Client Token", fmt.Sprintf(
+			"client_token %q stands for an import that is in the state already: EC2 would answer with it, and two objects would share, and destroy, one "+
+				"snapshot. Give this import a client_token of its own. (Where a resource is tainted because its time was over, `untaint` continues its import.)",
+			plan.ClientToken.ValueString()))
+	}
 	if prior != nil {
-		plan.keepComputed(prior)
+		plan.keepComputed(prior, &config)
 		adopted, diags := isAdopted(ctx, req.Private)
 		resp.Diagnostics.Append(diags...)
 		replaced := r.dropSameKMSKey(ctx, replacements(ctx, prior, &plan, adopted), prior, &plan)
@@ -80,15 +90,19 @@ func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, p
 	}
 }
 
-// keepComputed plans every computed attribute as it is: an update in place changes none of them.
-func (m *importSnapshotModel) keepComputed(prior *importSnapshotModel) {
-	before := append(prior.endStrings(), &prior.StorageTier, &prior.Region, &prior.ImportTaskID)
-	for i, s := range append(m.endStrings(), &m.StorageTier, &m.Region, &m.ImportTaskID) {
+// keepComputed plans every computed attribute as it is: an update in place changes none of them. What the configuration sets to a value that is not
+// known yet stays unknown.
+func (m *importSnapshotModel) keepComputed(prior, config *importSnapshotModel) {
+	before := append(prior.endStrings(), &prior.ImportTaskID)
+	for i, s := range append(m.endStrings(), &m.ImportTaskID) {
 		if s.IsUnknown() {
 			*s = *before[i]
 		}
 	}
-	if m.Encrypted.IsUnknown() {
+	if config.StorageTier.IsNull() {
+		m.StorageTier = prior.StorageTier
+	}
+	if config.Encrypted.IsNull() {
 		m.Encrypted = prior.Encrypted
 	}
 	if m.VolumeSize.IsUnknown() {
@@ -164,18 +178,23 @@ func (r *importSnapshotResource) warnOfOrphans(ctx context.Context, plan *import
 		logDebug(ctx, "cannot look for unfinished imports", map[string]any{"error": err.Error()})
 		return
 	}
+	lines := importLines(tasks, marker, plan.Region.ValueString())
+	if lines != "" {
+		diags.AddWarning("Unfinished Import of the Same Image", "An import of the same request is still running and is in no state that this plan sees, most "+
+			"likely because an earlier apply was killed. Applying this plan imports the image once more. To continue with the running import instead, add\n\n"+
+			lines+"\n\nor run terraform import with that id. If another configuration waits for it, there is nothing to do.")
+	}
+}
+
+// importLines are the import blocks for the tasks of one request, "" where there is none.
+func importLines(tasks []importtask.Task, marker, region string) string {
 	var lines []string
 	for _, task := range tasks {
 		if task.Tags[importtask.MarkerTag] == marker {
-			lines = append(lines, fmt.Sprintf("  import {\n    to = ec2_import_snapshot.NAME   # this resource's address\n    id = %q\n  }",
-				task.ID+"@"+plan.Region.ValueString()))
+			lines = append(lines, fmt.Sprintf("  import {\n    to = ec2_import_snapshot.NAME   # this resource's address\n    id = %q\n  }", task.ID+"@"+region))
 		}
 	}
-	if len(lines) > 0 {
-		diags.AddWarning("Unfinished Import of the Same Image", "An import of the same request is still running and is in no state that this plan sees, most "+
-			"likely because an earlier apply was killed. Applying this plan imports the image once more. To continue with the running import instead, add\n\n"+
-			strings.Join(lines, "\n")+"\n\nor run terraform import with that id. If another configuration waits for it, there is nothing to do.")
-	}
+	return strings.Join(lines, "\n")
 }
 
 // dropSameKMSKey takes kms_key_id off the replacements where KMS says that the planned alias names the key the snapshot has (P3).

@@ -3,8 +3,10 @@ package provider
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -18,10 +20,13 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	var learned *importtask.Task // what an adopted resource does not know yet
 	// A finished task does not change; it is asked for only while it runs, or where an import has yet to learn of it.
 	if unfinished || m.SnapshotTaskDetail.IsNull() {
-		task, err := conn.Tasks.Describe(ctx, taskID)
-		if err != nil {
+		task, err := conn.Tasks.Find(ctx, taskID)
+		if err != nil && unfinished {
 			diags.Append(callFailed("Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
 			return false, diags
+		}
+		if err != nil { // the snapshot is what counts; its task is told where that may be read
+			logDebug(ctx, "cannot read the import task", map[string]any{"task": taskID, "error": err.Error()})
 		}
 		if task != nil {
 			m.setTask(*task)
@@ -41,7 +46,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 			}
 			// An adopted import has nothing left to do but to be read; any other is finished by an update, which tags the snapshot too.
 			if !adopted {
-				return false, diags
+				return conn.lost(ctx, id)
 			}
 			m.SnapshotID = types.StringValue(id)
 		}
@@ -79,6 +84,33 @@ func (c *connection) finishedSnapshot(ctx context.Context, taskID string, task *
 		return "", nil
 	}
 }
+
+// lost tells whether the snapshot of a finished import is gone before an apply has seen it, deleted by others or in state error. It looks twice before
+// it says so: a snapshot may be unknown for some seconds after its task is complete.
+func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	for giveUp := time.Now().Add(lostAfter); ; {
+		s, err := c.snapshot(ctx, id)
+		if err != nil {
+			diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+			return false, diags
+		}
+		if s != nil && s.State != ec2types.SnapshotStateError {
+			return false, diags
+		}
+		if s != nil || time.Now().After(giveUp) {
+			diags.AddWarning("Snapshot Is Gone", fmt.Sprintf("The unfinished import made the snapshot %s, which is deleted, or in state error, since. "+
+				"It is dropped from the state; the next apply imports the image anew.", id))
+			return true, diags
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+			return false, diags
+		}
+	}
+}
+
+const lostAfter = 10 * time.Second
 
 // unfinishedGone decides on an import whose snapshot is not in the state yet: failed or forgotten means that nothing is left of it.
 func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Diagnostics) {

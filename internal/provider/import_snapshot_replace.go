@@ -15,7 +15,7 @@ import (
 // replacements are the attributes whose change needs another snapshot. This is the whole table: what is not in it changes in place.
 //
 // An adopted resource (imported or moved) replaces nothing for a value that only one side knows, because EC2 does not return role, client data,
-// token or container description, and never for its encryption (P24).
+// token, container description or the key as it was written (P24). Encryption that EC2 added by the account's default does not replace it either.
 func replacements(ctx context.Context, prior, plan *importSnapshotModel, adopted bool) path.Paths {
 	changed := func(before, after attr.Value) bool {
 		if adopted && (before.IsNull() || after.IsNull()) {
@@ -32,8 +32,8 @@ func replacements(ctx context.Context, prior, plan *importSnapshotModel, adopted
 		{"description", changed(prior.Description, plan.Description)},
 		{"client_data", changed(prior.ClientData, plan.ClientData) && !sameClientData(ctx, prior.ClientData, plan.ClientData)},
 		{"client_token", changed(prior.ClientToken, plan.ClientToken)},
-		{"encrypted", changed(prior.Encrypted, plan.Encrypted) && !adopted},
-		{"kms_key_id", changed(prior.KmsKeyID, plan.KmsKeyID) && !adopted && !sameKey(prior, plan.KmsKeyID)},
+		{"encrypted", changed(prior.Encrypted, plan.Encrypted) && !(adopted && prior.Encrypted.ValueBool() && plan.Encrypted.Equal(types.BoolValue(false)))},
+		{"kms_key_id", changed(prior.KmsKeyID, plan.KmsKeyID) && !sameKey(prior, plan.KmsKeyID) || adopted && anotherKey(prior, plan.KmsKeyID)},
 		{"source_hash", changed(prior.SourceHash, plan.SourceHash)},
 		{"region", changed(prior.Region, plan.Region)},
 	} {
@@ -68,7 +68,8 @@ func sameImage(ctx context.Context, prior, plan *importSnapshotModel, adopted bo
 }
 
 func sameLocation(a, b imagesource.Location) bool {
-	if a.Bucket != "" && b.Bucket != "" {
+	// In an https URL a % may stand for something else; in the other forms it is itself.
+	if a.Bucket != "" && b.Bucket != "" && !strings.Contains(a.Key, "%") {
 		return a.Bucket == b.Bucket && a.Key == b.Key
 	}
 	return a == b
@@ -99,28 +100,49 @@ func sameInstant(a, b timetypes.RFC3339) bool {
 	return !d1.HasError() && !d2.HasError() && from.Equal(to)
 }
 
-// sameKey reports whether the planned key is known to be the one that the snapshot has: by the forms of the two texts, or because it names the
-// key that EC2 answered (P3). An alias says nothing of its key; kmsLookup asks KMS where that matters.
+// sameKey reports whether the planned key is known to be the one that the snapshot has: by the forms of the two texts, or because it names the key
+// that EC2 answered (P3). An alias says nothing of its key; dropSameKMSKey asks KMS where that matters.
 func sameKey(prior *importSnapshotModel, planned types.String) bool {
-	if planned.IsNull() || planned.IsUnknown() || prior.KmsKeyID.IsNull() {
+	if planned.IsNull() || planned.IsUnknown() {
 		return false
 	}
-	before, after := keyName(prior.KmsKeyID.ValueString()), keyName(planned.ValueString())
-	if before == after {
+	after := parseKey(planned.ValueString(), prior)
+	if before := prior.KmsKeyID.ValueString(); before != "" && parseKey(before, prior).equal(after) {
 		return true
 	}
-	return !strings.HasPrefix(after, "alias/") && prior.KmsKeyARN.ValueString() != "" && after == keyName(prior.KmsKeyARN.ValueString())
+	arn := prior.KmsKeyARN.ValueString()
+	return arn != "" && parseKey(arn, prior).equal(after)
 }
 
-// keyName is the key id or alias/name of any of the four forms.
-func keyName(key string) string {
-	if strings.HasPrefix(key, "arn:") {
-		if parts := strings.SplitN(key, ":", 6); len(parts) == 6 {
-			key = strings.TrimPrefix(parts[5], "key/")
-		}
+// anotherKey reports whether the planned key is known not to be the one that the snapshot has.
+func anotherKey(prior *importSnapshotModel, planned types.String) bool {
+	arn := prior.KmsKeyARN.ValueString()
+	if planned.IsNull() || planned.IsUnknown() || arn == "" {
+		return false
 	}
-	if strings.HasPrefix(key, "alias/") {
-		return key
+	after := parseKey(planned.ValueString(), prior)
+	return !after.alias() && !parseKey(arn, prior).equal(after)
+}
+
+// kmsKey is a key or an alias, in whichever of the four forms it was written.
+type kmsKey struct{ region, account, name string }
+
+// parseKey reads a key; forms that name no Region and account mean those of the snapshot.
+func parseKey(key string, of *importSnapshotModel) kmsKey {
+	k := kmsKey{region: of.Region.ValueString(), account: of.OwnerID.ValueString(), name: key}
+	if fields := strings.SplitN(key, ":", 6); fields[0] == "arn" && len(fields) == 6 {
+		k.region, k.account, k.name = fields[3], fields[4], strings.TrimPrefix(fields[5], "key/")
 	}
-	return strings.ToLower(key)
+	if !k.alias() {
+		k.name = strings.ToLower(k.name)
+	}
+	return k
+}
+
+func (k kmsKey) alias() bool { return strings.HasPrefix(k.name, "alias/") }
+
+// equal compares keys by their ids, which are unique, and aliases with their Region and account as far as these are known.
+func (k kmsKey) equal(other kmsKey) bool {
+	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return k.name == other.name && !(k.alias() && (differ(k.region, other.region) || differ(k.account, other.account)))
 }

@@ -41,7 +41,7 @@ func TestReplacements(t *testing.T) {
 		return importSnapshotModel{
 			DiskContainer: containerOf("", "images", "a/disk.vmdk", "VMDK", "a disk"), Description: types.StringValue("d"),
 			ClientData: clientDataOf("c", "2026-01-01T12:00:00Z"), ClientToken: types.StringValue("t1"), Encrypted: types.BoolValue(true),
-			KmsKeyID: types.StringValue("alias/a"), KmsKeyARN: types.StringValue(keyARN), SourceHash: types.StringValue("h1"),
+			KmsKeyID: types.StringValue("alias/a"), KmsKeyARN: types.StringValue(keyARN), OwnerID: types.StringValue("111122223333"), SourceHash: types.StringValue("h1"),
 			Region: types.StringValue("us-east-1"), RoleName: types.StringValue("vmimport"), Tags: mapValue(map[string]string{"a": "b"}),
 		}
 	}
@@ -62,7 +62,8 @@ func TestReplacements(t *testing.T) {
 		"the same object as url": {plan: func(m *importSnapshotModel) {
 			m.DiskContainer = containerOf("s3://images/a/disk.vmdk", "", "", "VMDK", "a disk")
 		}},
-		"unknown container": {plan: func(m *importSnapshotModel) { m.DiskContainer = types.ObjectUnknown(diskContainerTypes) }, want: "disk_container"},
+		"unknown encryption": {plan: func(m *importSnapshotModel) { m.Encrypted = types.BoolUnknown() }, want: "encrypted"},
+		"unknown container":  {plan: func(m *importSnapshotModel) { m.DiskContainer = types.ObjectUnknown(diskContainerTypes) }, want: "disk_container"},
 		"P18 format's case": {plan: func(m *importSnapshotModel) {
 			m.DiskContainer = containerOf("", "images", "a/disk.vmdk", "vmdk", "a disk")
 		}},
@@ -86,10 +87,16 @@ func TestReplacements(t *testing.T) {
 			m.KmsKeyID = types.StringValue("arn:aws:kms:us-east-1:111122223333:alias/a")
 		}},
 		"P3 another alias": {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("alias/b") }, want: "kms_key_id"},
-		"P3 unknown key":   {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringUnknown() }, want: "kms_key_id"},
-		"P3 another key":   {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("1" + keyID[1:]) }, want: "kms_key_id"},
-		"source hash":      {plan: func(m *importSnapshotModel) { m.SourceHash = types.StringValue("h2") }, want: "source_hash"},
-		"Region":           {plan: func(m *importSnapshotModel) { m.Region = types.StringValue("eu-west-1") }, want: "region"},
+		"P3 the alias of another account": {
+			plan: func(m *importSnapshotModel) {
+				m.KmsKeyID = types.StringValue("arn:aws:kms:us-east-1:444455556666:alias/a")
+			}, want: "kms_key_id",
+		},
+		"P3 the key that EC2 chose, written down": {prior: func(m *importSnapshotModel) { m.KmsKeyID = types.StringNull() }, plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyID) }},
+		"P3 unknown key": {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringUnknown() }, want: "kms_key_id"},
+		"P3 another key": {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("1" + keyID[1:]) }, want: "kms_key_id"},
+		"source hash":    {plan: func(m *importSnapshotModel) { m.SourceHash = types.StringValue("h2") }, want: "source_hash"},
+		"Region":         {plan: func(m *importSnapshotModel) { m.Region = types.StringValue("eu-west-1") }, want: "region"},
 		"P24 adopted: what EC2 does not return": {
 			prior: func(m *importSnapshotModel) {
 				m.DiskContainer = containerOf("", "images", "a/disk.vmdk", "VMDK", "")
@@ -98,6 +105,17 @@ func TestReplacements(t *testing.T) {
 			},
 			plan:    func(m *importSnapshotModel) { m.Encrypted, m.Description = types.BoolValue(false), types.StringNull() },
 			adopted: true,
+		},
+		"P24 adopted: another key than the snapshot has": {
+			prior:   func(m *importSnapshotModel) { m.KmsKeyID = types.StringNull() },
+			plan:    func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("1" + keyID[1:]) },
+			adopted: true, want: "kms_key_id",
+		},
+		"P24 adopted: a snapshot that is not encrypted": {
+			prior: func(m *importSnapshotModel) {
+				m.Encrypted, m.KmsKeyID, m.KmsKeyARN = types.BoolValue(false), types.StringNull(), types.StringNull()
+			},
+			adopted: true, want: "encrypted",
 		},
 		"P24 adopted: task forgotten": {
 			prior: func(m *importSnapshotModel) { m.DiskContainer = types.ObjectNull(diskContainerTypes) }, adopted: true,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,6 +81,9 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	task, err := conn.Tasks.Start(limited, in)
 	if err != nil {
 		resp.Diagnostics.Append(startFailed(ctx, &m, conn.Region, err))
+		if importtask.IsCode(err, "IdempotentParameterMismatch") {
+			r.warnOfOrphans(ctx, &m, marker(conn.Region, in), &resp.Diagnostics)
+		}
 		return
 	}
 	logTask(ctx, task, 0)
@@ -120,7 +124,7 @@ func (r *importSnapshotResource) finish(
 		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s was not cancelled and continues. "+
 			"The next apply waits for the same task and imports nothing anew.", m.ImportTaskID.ValueString(), conn.Region))
 	default:
-		diags.Append(waitEnded(m, conn.Region, progress, time.Since(begun), err))
+		diags.Append(waitEnded(m, conn.Region, progress, resumed, time.Since(begun), err))
 	}
 	m.unfinished()
 	return false
@@ -204,11 +208,13 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	r.data.noteToken(&m)
 	conn, err := r.data.connect(ctx, m.Region.ValueString())
 	if err != nil {
 		resp.Diagnostics.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
 		return
 	}
+	conn.Tasks.Claim(m.ImportTaskID.ValueString())
 
 	adopted, diags := isAdopted(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
@@ -262,13 +268,14 @@ func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m
 		diags.Append(callFailed("Unable to Change Tags", "The tags of "+id+" could not be changed", err))
 		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
 	}
-	set, remove = tagChanges(prior.taskTags(r.data.tags.defaults), m.taskTags(r.data.tags.defaults))
-	if adopted && m.TaskTags.IsNull() {
-		set, remove = nil, nil // whoever made the task tagged it as they liked
-	}
-	if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), set, remove); err != nil {
-		diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
-		m.TaskTags = prior.TaskTags
+	// An adopted task was tagged by somebody else, as they liked.
+	if !(m.TagsAll.Equal(prior.TagsAll) && m.TaskTags.Equal(prior.TaskTags)) && !(adopted && m.TaskTags.IsNull()) {
+		ours := goTags(prior.TagsAll)
+		maps.Copy(ours, goTags(prior.TaskTags))
+		if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), m.taskTags(r.data.tags.defaults), ours); err != nil {
+			diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
+			m.TaskTags = prior.TaskTags
+		}
 	}
 	if !m.StorageTier.Equal(prior.StorageTier) || !m.TemporaryRestoreDays.Equal(prior.TemporaryRestoreDays) {
 		if err := conn.changeTier(ctx, id, m, prior); err != nil {

@@ -19,7 +19,7 @@ func (r *importSnapshotResource) ValidateConfig(ctx context.Context, req resourc
 		return
 	}
 
-	if !m.KmsKeyID.IsNull() && !m.Encrypted.IsUnknown() && !m.Encrypted.ValueBool() {
+	if !m.KmsKeyID.IsNull() && !m.KmsKeyID.IsUnknown() && !m.Encrypted.IsUnknown() && !m.Encrypted.ValueBool() {
 		resp.Diagnostics.AddAttributeError(path.Root("kms_key_id"), "KMS Key Without Encryption",
 			"EC2 takes kms_key_id only with encrypted = true: set it, or remove kms_key_id.")
 	}

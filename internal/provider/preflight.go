@@ -50,7 +50,10 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 	at := path.Root("disk_container")
 	object, err := c.images.Open(ctx, location)
 	if err != nil {
-		refusal := errors.Is(err, imagesource.ErrNotFound) || errors.Is(err, imagesource.ErrNoBucket)
+		// The % of an https URL may stand for something else to VM Import than to this look.
+		refusal := errors.Is(err, imagesource.ErrNoBucket) || errors.Is(err, imagesource.ErrOutside) ||
+			errors.Is(err, imagesource.ErrNotFound) && !strings.Contains(location.URL, "%") ||
+			errors.Is(err, imagesource.ErrForbidden) && c.images.Buckets[location.Bucket] != ""
 		var region *imagesource.RegionError
 		switch {
 		case errors.As(err, &region):

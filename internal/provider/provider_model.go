@@ -219,7 +219,12 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 				"The bucket "+name+" is "+filepath.Clean(directory)+", which is no directory. A bucket is a directory whose files are its objects.")
 		}
 	}
-	backend.images = &imagesource.Opener{Buckets: buckets, HTTPS: true, AllowPrivate: true}
+	transport, err := settings.Transport()
+	if err != nil {
+		diags.AddAttributeError(path.Root("local"), "Unable to Reach https Images", err.Error())
+		return nil, diags
+	}
+	backend.images = &imagesource.Opener{Buckets: buckets, HTTPS: true, AllowPrivate: true, Transport: transport}
 	if settings.Endpoints.S3 != "" {
 		client, err := awsclient.NewLocal(nil, settings, firstOf(settings.Region, "us-east-1"), backend.accountID)
 		if err != nil {

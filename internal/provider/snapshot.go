@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,13 +97,8 @@ func (c *connection) awaitSnapshot(ctx context.Context, id string) (ec2types.Sna
 	}
 }
 
-// tag sets and removes tags of the snapshot; it calls nothing where there is nothing to do.
+// tag removes and sets tags; it calls nothing where there is nothing to do. What goes makes room for what comes: EC2 takes 50.
 func (c *connection) tag(ctx context.Context, id string, set map[string]string, remove []string) error {
-	if len(set) > 0 {
-		if _, err := c.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(set)}); err != nil {
-			return fmt.Errorf("tagging %s: %w", id, err)
-		}
-	}
 	if len(remove) > 0 {
 		tags := make([]ec2types.Tag, 0, len(remove))
 		for _, key := range remove {
@@ -112,18 +108,27 @@ func (c *connection) tag(ctx context.Context, id string, set map[string]string, 
 			return fmt.Errorf("removing tags of %s: %w", id, err)
 		}
 	}
+	if len(set) > 0 {
+		if _, err := c.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(set)}); err != nil {
+			return fmt.Errorf("tagging %s: %w", id, err)
+		}
+	}
 	return nil
 }
 
-// tagTask is tag for an import task, which EC2 forgets some days after its end: then there is nothing left to tag.
-func (c *connection) tagTask(ctx context.Context, id string, set map[string]string, remove []string) error {
-	err := c.tag(ctx, id, set, remove)
-	if importtask.IsCode(err, "InvalidID", "InvalidConversionTaskId", "InvalidConversionTaskId.Malformed", "InvalidImportTaskId.NotFound", "InvalidParameterValue") {
-		if task, look := c.Tasks.Describe(ctx, id); look == nil && task == nil {
-			return nil
-		}
+// tagTask brings the tags of an import task to wanted, and takes away those of ours that are not. What the task carries is asked for, because the
+// state does not tell which default tags it was given. EC2 forgets a task some days after its end: then there is nothing left to tag.
+func (c *connection) tagTask(ctx context.Context, id string, wanted, ours map[string]string) error {
+	task, err := c.Tasks.Describe(ctx, id)
+	if err != nil || task == nil {
+		return err
 	}
-	return err
+	set, remove := tagChanges(task.Tags, wanted)
+	remove = slices.DeleteFunc(remove, func(key string) bool {
+		_, is := ours[key]
+		return !is
+	})
+	return c.tag(ctx, id, set, remove)
 }
 
 // deleteSnapshot deletes a snapshot and waits until EC2 does not know it any more. One that stays in use is named with its users (P26).

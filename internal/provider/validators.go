@@ -13,6 +13,9 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
 )
 
+// maxTags is what EC2 takes on one resource.
+const maxTags = 50
+
 // tagMap holds a map of tags to EC2's rules, so that a plan refuses what CreateTags would refuse after the import (P16).
 type tagMap struct{}
 
@@ -26,9 +29,8 @@ func (v tagMap) ValidateMap(_ context.Context, req validator.MapRequest, resp *v
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
 	}
-	// EC2 allows 50 tags a resource; the marker on the task is the provider's own.
-	if n := len(req.ConfigValue.Elements()); n > 50 {
-		resp.Diagnostics.AddAttributeError(req.Path, "Too Many Tags", fmt.Sprintf("EC2 takes at most 50 tags a resource; here are %d.", n))
+	if n := len(req.ConfigValue.Elements()); n > maxTags {
+		resp.Diagnostics.AddAttributeError(req.Path, "Too Many Tags", fmt.Sprintf("EC2 takes at most %d tags a resource; here are %d.", maxTags, n))
 	}
 	for key, element := range req.ConfigValue.Elements() {
 		at := req.Path.AtMapKey(key)
