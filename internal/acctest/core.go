@@ -284,6 +284,21 @@ func (c *Core) ImportByIdentity(identity map[string]any) (*Object, Diagnostics) 
 	})
 }
 
+// Move takes a resource of another type over, as a moved block does.
+func (c *Core) Move(address, typeName string, state string) (*Object, Diagnostics) {
+	c.t.Helper()
+	resp, err := c.server.MoveResourceState(c.t.Context(), &tfprotov6.MoveResourceStateRequest{
+		SourceProviderAddress: address, SourceTypeName: typeName, SourceState: &tfprotov6.RawState{JSON: []byte(state)}, TargetTypeName: resourceType,
+	})
+	c.must(err)
+	d := diagnostics(resp.Diagnostics)
+	if d.HasError() {
+		return nil, d
+	}
+	o, read := c.Read(&Object{raw: c.value(resp.TargetState), private: resp.TargetPrivate, identity: resp.TargetIdentity})
+	return o, append(d, read...)
+}
+
 func (c *Core) adopt(req *tfprotov6.ImportResourceStateRequest) (*Object, Diagnostics) {
 	c.t.Helper()
 	resp, err := c.server.ImportResourceState(c.t.Context(), req)

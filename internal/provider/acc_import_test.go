@@ -144,6 +144,46 @@ func TestRule7Identity(t *testing.T) {
 	}
 }
 
+// TestRule7Moved: a resource of hashicorp/aws is taken over by a moved block, whatever the CLI makes of its provider's address.
+func TestRule7Moved(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	task, snapshot := foreign(t, e, here)
+	state := fmt.Sprintf(`{"id": %q, "arn": "arn:aws:ec2:us-east-1::snapshot/%s", "description": "Created by AWS-VMImport service for %s", "role_name": "vmimport",
+		"kms_key_id": "", "storage_tier": "standard", "tags": {"Name": "web"}, "tags_all": {"Name": "web"}, "client_data": [], "timeouts": null, "a_new_attribute": [1],
+		"disk_container": [{"description": "", "format": "VMDK", "url": "s3://images/disk.vmdk", "user_bucket": []}]}`, snapshot, snapshot, task)
+	config := with("description", "by hand", "role_name", "vmimport", "tags", tags("Name", "web"))
+	config["disk_container"] = map[string]any{"url": "s3://images/disk.vmdk", "format": "VMDK"}
+	for _, address := range []string{"registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws", "registry.opentofu.org/ec2-import-snapshot/ec2"} {
+		e.Forget()
+		c := acctest.NewCore(t, e.Config())
+		o, d := c.Move(address, "aws_ebs_snapshot_import", state)
+		if len(d) > 0 || o.Text("snapshot_id") != snapshot || o.Text("import_task_id") != task || o.Text("region") != here {
+			t.Fatalf("%s: snapshot %v of task %v: %v", address, o.Get("snapshot_id"), o.Get("import_task_id"), d)
+		}
+		p, d := c.Plan(o, config)
+		if len(d) > 0 || (p.Action != "update" && p.Action != "no-op") {
+			t.Fatalf("%s: the plan behind the move is %s for %v: %v", address, p.Action, p.Replaces, d)
+		}
+		if o, d = c.Apply(t.Context(), p); len(d) > 0 {
+			t.Fatal(d)
+		}
+		if p, d := c.Plan(o, config); p.Action != "no-op" || len(d) > 0 {
+			t.Errorf("%s: the second plan is %s: %v", address, p.Action, d)
+		}
+		if calls := e.Changes(); len(calls) > 0 {
+			t.Errorf("%s: the move has called %v", address, calls)
+		}
+	}
+	c := acctest.NewCore(t, e.Config())
+	if _, d := c.Move("registry.terraform.io/hashicorp/aws", "aws_ebs_snapshot", state); !d.HasError() {
+		t.Error("a resource of another type is taken over")
+	}
+	if _, d := c.Move("registry.terraform.io/hashicorp/aws", "aws_ebs_snapshot_import", `{"id": "snap-1", "description": "mine"}`); !strings.Contains(d.String(), "mine") {
+		t.Errorf("a state without its task: %v", d)
+	}
+}
+
 // TestRule7Refused: what cannot be adopted says why.
 func TestRule7Refused(t *testing.T) {
 	t.Parallel()

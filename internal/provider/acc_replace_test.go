@@ -137,7 +137,7 @@ func TestAccRule2Replacement(t *testing.T) {
 				{"another value", "tags = { Name = \"db\", env = \"test\" }", inPlace, "CreateTags CreateTags"},
 				{"one less", "tags = { Name = \"db\" }", inPlace, "DeleteTags DeleteTags"},
 				{"task_tags as they are", "tags = { Name = \"db\" }\ntask_tags = { Name = \"db\" }", inPlace, ""},
-				{"task_tags", "tags = { Name = \"db\" }\ntask_tags = { run = \"7\" }", inPlace, "CreateTags DeleteTags"},
+				{"task_tags", "tags = { Name = \"db\" }\ntask_tags = { run = \"7\" }", inPlace, "DeleteTags CreateTags"},
 				{"the snapshot's alone", "tags = { Name = \"cache\" }\ntask_tags = { run = \"7\" }", inPlace, "CreateTags"},
 				{"none", "", inPlace, "DeleteTags DeleteTags"},
 				{"{}", "tags = {}", inPlace, ""},
