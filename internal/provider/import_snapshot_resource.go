@@ -245,14 +245,15 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
+	adopted, diags := isAdopted(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
 	if m.SnapshotID.IsUnknown() {
 		m.unfinished()
 		m.SnapshotTaskDetail = prior.SnapshotTaskDetail
+		r.retagTask(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
 		r.finish(ctx, limited, conn, &m, true, &resp.Diagnostics)
 		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
 	} else {
-		adopted, diags := isAdopted(ctx, req.Private)
-		resp.Diagnostics.Append(diags...)
 		r.change(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
@@ -268,20 +269,25 @@ func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m
 		diags.Append(callFailed("Unable to Change Tags", "The tags of "+id+" could not be changed", err))
 		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
 	}
-	// An adopted task was tagged by somebody else, as they liked.
-	if !(m.TagsAll.Equal(prior.TagsAll) && m.TaskTags.Equal(prior.TaskTags)) && !(adopted && m.TaskTags.IsNull()) {
-		ours := goTags(prior.TagsAll)
-		maps.Copy(ours, goTags(prior.TaskTags))
-		if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), m.taskTags(r.data.tags.defaults), ours); err != nil {
-			diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
-			m.TaskTags = prior.TaskTags
-		}
-	}
+	r.retagTask(ctx, conn, m, prior, adopted, diags)
 	if !m.StorageTier.Equal(prior.StorageTier) || !m.TemporaryRestoreDays.Equal(prior.TemporaryRestoreDays) {
 		if err := conn.changeTier(ctx, id, m, prior); err != nil {
 			diags.Append(callFailed("Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
 			m.StorageTier, m.TemporaryRestoreDays = prior.StorageTier, prior.TemporaryRestoreDays
 		}
+	}
+}
+
+// retagTask brings the tags of the import task up to date. An adopted task was tagged by somebody else, as they liked.
+func (r *importSnapshotResource) retagTask(ctx context.Context, conn *connection, m, prior *importSnapshotModel, adopted bool, diags *diag.Diagnostics) {
+	if m.TagsAll.Equal(prior.TagsAll) && m.TaskTags.Equal(prior.TaskTags) || adopted && m.TaskTags.IsNull() {
+		return
+	}
+	ours := goTags(prior.TagsAll)
+	maps.Copy(ours, goTags(prior.TaskTags))
+	if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), m.taskTags(r.data.tags.defaults), ours); err != nil {
+		diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
+		m.TaskTags = prior.TaskTags
 	}
 }
 

@@ -48,7 +48,7 @@ func (p *ec2Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 			"skip_requesting_account_id":  optionalBool("Do not ask for the account's id."),
 			"skip_metadata_api_check":     optionalBool("Do not ask the EC2 metadata service for credentials or a Region."),
 			"max_retries": schema.Int64Attribute{
-				MarkdownDescription: "How often a call is tried at most. Also `AWS_MAX_ATTEMPTS`; default 25.", Optional: true,
+				MarkdownDescription: "How often a call is tried again after the first try. Unset: `AWS_MAX_ATTEMPTS` tries in all, or 25.", Optional: true,
 				Validators: []validator.Int64{int64validator.Between(0, 1000)},
 			},
 			"retry_mode": schema.StringAttribute{
