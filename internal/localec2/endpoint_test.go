@@ -60,25 +60,6 @@ func TestUnusableDataDir(t *testing.T) {
 	}
 }
 
-// TestNewerStore: a store of another version is left alone.
-func TestNewerStore(t *testing.T) {
-	t.Parallel()
-	h := newHost(t, nil)
-	h.imported(t, "disk.img", pattern(4096, 1))
-	err := h.store.write(func(tx transaction) error {
-		_, err := tx.exec("PRAGMA user_version = 99")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := New(h.config)
-	defer next.Close()
-	if err := next.Resume(t.Context()); err == nil || !strings.Contains(err.Error(), "another version") {
-		t.Errorf("resume: %v", err)
-	}
-}
-
 // TestVolumePathAsConfigured: states must not differ between two checkouts, so a relative data_dir stays relative.
 func TestVolumePathAsConfigured(t *testing.T) {
 	dir := t.TempDir()

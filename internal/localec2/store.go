@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver of this name
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
@@ -47,27 +48,61 @@ func (s *store) exists() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// openForRead returns nil where there is no store yet.
-func (s *store) openForRead() (*sql.DB, error) {
+// openForRead returns nil where there is no store yet. It writes nothing and waits for no one who does.
+func (s *store) openForRead() (db *sql.DB, done func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db == nil && !s.exists() {
-		return nil, nil
+	done = func() {}
+	switch {
+	case s.closing:
+		return nil, nil, errClosed
+	case s.db != nil:
+		return s.db, done, nil
+	case !s.exists():
+		return nil, done, nil
 	}
-	return s.open()
+	db, version, err := connect(s.dsn(forReading))
+	if s.frozen(err) {
+		// Not kept: others may be allowed to write, and such a connection looks at the file as if none were.
+		db, version, err = connect(s.dsn(forReadingFrozen))
+		done = func() { _ = db.Close() }
+	} else if err == nil && version == schemaVersion {
+		s.db = db
+	}
+	switch {
+	case err != nil:
+		return nil, nil, s.unusable(err)
+	case version == 0: // someone is about to make it, or was killed before
+		return nil, func() {}, db.Close()
+	case version != schemaVersion:
+		return nil, nil, s.unusable(errors.Join(&versionError{version}, db.Close()))
+	}
+	return db, done, nil
 }
 
 // openForWrite creates the directory and, once, clears up.
 func (s *store) openForWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closing {
+		return errClosed
+	}
 	for _, dir := range []string{s.path(), s.path(volumesDir), s.path(locksDir)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return s.unusable(err)
 		}
 	}
-	if _, err := s.open(); err != nil {
-		return err
+	if s.db == nil { // else it may be open for reading, which is the same but for the making of what is there
+		db, version, err := connect(s.dsn(forWriting))
+		if err != nil {
+			return s.unusable(err)
+		}
+		if version != schemaVersion {
+			if err := migrate(db); err != nil {
+				return s.unusable(errors.Join(err, db.Close()))
+			}
+		}
+		s.db = db
 	}
 	if !s.swept {
 		if err := s.sweep(); err != nil {
@@ -78,40 +113,67 @@ func (s *store) openForWrite() error {
 	return nil
 }
 
-// open must be called with mu held.
-func (s *store) open() (*sql.DB, error) {
-	if s.closing {
-		return nil, errors.New("the store is closed")
-	}
-	if s.db != nil {
-		return s.db, nil
-	}
-	db, err := sql.Open("sqlite", dsn(s.path(storeFile)))
+// connect opens the file and reads its version, 0 where the tables are not made yet.
+func connect(dsn string) (*sql.DB, int, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
-		return nil, s.unusable(err)
+		return nil, 0, err
 	}
 	// One connection: a second one of this process could only wait for the first.
 	db.SetMaxOpenConns(1)
-	if err := migrate(db); err != nil {
-		return nil, s.unusable(errors.Join(err, db.Close()))
+	var version int
+	err = transact(db, &sql.TxOptions{ReadOnly: true}, func(tx transaction) error { return readVersion(tx, &version) })
+	if err != nil {
+		return nil, 0, errors.Join(err, db.Close())
 	}
-	s.db = db
-	return db, nil
+	return db, version, nil
 }
 
-// dsn holds the settings under which several processes were measured to work without an error; each is needed. busy_timeout comes first,
-// because the others already wait for locks, and a transaction takes the write lock when it begins: one that upgrades later fails at once
-// with SQLITE_BUSY whatever the timeout.
-func dsn(path string) string {
-	escaped := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(filepath.ToSlash(path))
+// The settings under which several processes were measured to work without an error; each is needed. busy_timeout comes first, because the
+// others already wait for locks, and a transaction that writes takes the write lock when it begins: one that upgrades later fails at once with
+// SQLITE_BUSY whatever the timeout. The journal mode stays in the file: who only reads need not set it, which would make a file of an empty one.
+const (
+	forWriting       = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	forReading       = "?mode=rw&_pragma=busy_timeout(10000)&_txlock=immediate"
+	forReadingFrozen = "?mode=ro&immutable=1"
+)
+
+func (s *store) dsn(settings string) string {
+	escaped := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(filepath.ToSlash(s.path(storeFile)))
 	if strings.HasPrefix(escaped, "//") {
 		escaped = "//" + escaped // a UNC path, which would be taken for a host
 	}
-	return "file:" + escaped + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	return "file:" + escaped + settings
 }
 
+// frozen says that reading failed because SQLite wants to make its log, in a directory that may not be written. No log means that no one has
+// the store open, and everything is in the file.
+func (s *store) frozen(err error) bool {
+	var failed *sqlite.Error
+	if !errors.As(err, &failed) || failed.Code() != sqlite3.SQLITE_READONLY_DIRECTORY {
+		return false
+	}
+	_, err = os.Stat(s.path(storeFile + "-wal"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+var errClosed = errors.New("the store is closed")
+
+// versionError says that the store has tables of another version.
+type versionError struct{ found int }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("%s was written by another version of this program (schema %d, this one knows %d)", storeFile, e.found, schemaVersion)
+}
+
+// unusable says which directory it is about, and what to do.
 func (s *store) unusable(err error) error {
-	return fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; make it a directory that can be written, or set data_dir (EC2_LOCAL_DATA_DIR) to another", s.dir, err)
+	cure := "make it a directory that can be written"
+	var version *versionError
+	if errors.As(err, &version) {
+		cure = "move the directory away, which keeps its snapshots for that version"
+	}
+	return fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; %s, or set data_dir (EC2_LOCAL_DATA_DIR) to another", s.dir, err, cure)
 }
 
 func (s *store) close() error {
@@ -132,26 +194,23 @@ func (s *store) write(do func(tx transaction) error) error {
 	if err := s.openForWrite(); err != nil {
 		return err
 	}
-	return s.transact(nil, do)
-}
-
-// read runs a transaction that sees one state of the store. It does nothing where there is no store.
-func (s *store) read(do func(tx transaction) error) error {
-	db, err := s.openForRead()
-	if err != nil || db == nil {
-		return err
-	}
-	return s.transact(&sql.TxOptions{ReadOnly: true}, do)
-}
-
-func (s *store) transact(opts *sql.TxOptions, do func(tx transaction) error) error {
 	s.mu.Lock()
 	db := s.db
 	s.mu.Unlock()
 	if db == nil {
-		return errors.New("the store is closed")
+		return errClosed
 	}
-	return transact(db, opts, do)
+	return transact(db, nil, do)
+}
+
+// read runs a transaction that sees one state of the store. It does nothing where there is no store.
+func (s *store) read(do func(tx transaction) error) error {
+	db, done, err := s.openForRead()
+	if err != nil || db == nil {
+		return err
+	}
+	defer done()
+	return transact(db, &sql.TxOptions{ReadOnly: true}, do)
 }
 
 func transact(db *sql.DB, opts *sql.TxOptions, do func(tx transaction) error) error {
@@ -260,22 +319,27 @@ CREATE TABLE tags (
 	UNIQUE (account, region, resource_id, key)
 );`
 
-// migrate brings the schema in. It is one transaction: a process killed here leaves an empty store.
+// migrate makes the tables, unless another process does. It is one transaction: a process killed here leaves an empty store.
 func migrate(db *sql.DB) error {
 	return transact(db, nil, func(tx transaction) error {
 		var version int
-		if err := tx.queryRow("PRAGMA user_version").Scan(&version); err != nil {
-			return fmt.Errorf("read %s: %w", storeFile, err)
-		}
+		err := readVersion(tx, &version)
 		switch {
-		case version == schemaVersion:
-			return nil
+		case err != nil || version == schemaVersion:
+			return err
 		case version != 0:
-			return fmt.Errorf("%s was written by another version of this program (schema %d, this one knows %d)", storeFile, version, schemaVersion)
+			return &versionError{version}
 		}
-		_, err := tx.exec(schema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+		_, err = tx.exec(schema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
 		return err
 	})
+}
+
+func readVersion(tx transaction, version *int) error {
+	if err := tx.queryRow("PRAGMA user_version").Scan(version); err != nil {
+		return fmt.Errorf("read %s: %w", storeFile, err)
+	}
+	return nil
 }
 
 func toMicros(t time.Time) int64 {

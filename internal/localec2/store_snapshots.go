@@ -75,14 +75,16 @@ func (s *store) deleteSnapshot(sc scope, id string) error {
 
 // volumeSHA256 returns the checksum of a snapshot's volume, "" where none was kept.
 func (s *store) volumeSHA256(account, id string) (sha string, err error) {
+	found := false
 	err = s.read(func(tx transaction) error {
 		err := tx.queryRow("SELECT sha256 FROM snapshots WHERE account = ? AND id = ?", account, id).Scan(&sha)
+		found = err == nil
 		if errors.Is(err, sql.ErrNoRows) {
-			return snapshotNotFound(id)
+			return nil
 		}
 		return err
 	})
-	if err == nil && !s.exists() {
+	if err == nil && !found {
 		err = snapshotNotFound(id)
 	}
 	return sha, err
