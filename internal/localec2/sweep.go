@@ -41,7 +41,16 @@ func (s *store) sweep() error {
 		s.discard(s.partialPath(id))
 		lock.release()
 	}
-	return transact(s.db, nil, s.sweepVolumes)
+	var strays []string
+	err = transact(s.db, nil, func(tx transaction) error {
+		strays, err = s.strayVolumes(tx)
+		return err
+	})
+	// Outside of the transaction, because it takes long for large files: everyone else would wait.
+	for _, id := range strays {
+		s.discard(s.path(volumesDir, id+volumeSuffix))
+	}
+	return err
 }
 
 // discard removes a file that may be gone already. What stays is taken by the next sweep.
@@ -64,23 +73,23 @@ func (s *store) filesNamed(dir string, name *regexp.Regexp) (ids []string, err e
 	return ids, nil
 }
 
-// sweepVolumes removes volumes that no snapshot has. The write lock of its transaction keeps the window out in which a completing worker has
-// renamed its volume and not yet committed the snapshot.
-func (s *store) sweepVolumes(tx transaction) error {
+// strayVolumes finds the volumes that no snapshot has. The write lock of its transaction keeps the window out in which a completing worker has
+// renamed its volume and not yet committed the snapshot. What is a stray then stays one: no id is given twice, not even to the same volume.
+func (s *store) strayVolumes(tx transaction) (ids []string, err error) {
 	volumes, err := s.filesNamed(volumesDir, volumeName)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range volumes {
 		var n int
 		if err := tx.queryRow("SELECT count(*) FROM snapshots WHERE id = ?", id).Scan(&n); err != nil {
-			return err
+			return nil, err
 		}
 		if n == 0 {
-			s.discard(s.path(volumesDir, id+volumeSuffix))
+			ids = append(ids, id)
 		}
 	}
-	return nil
+	return ids, nil
 }
 
 // syncDir makes the names in a directory durable. Windows has no call for it.
