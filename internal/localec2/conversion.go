@@ -195,7 +195,7 @@ func (c *conversion) produce(ctx context.Context) (snapshot, error) {
 	if err != nil {
 		return snapshot{}, err
 	}
-	if c.endpoint.config.Checksum {
+	if c.task.Checksum {
 		if sn.SHA256, err = c.checksum(ctx); err != nil {
 			return snapshot{}, err
 		}
@@ -209,7 +209,7 @@ func (c *conversion) judge(source *sourceReader, img *detect.Image, err error) e
 		return sourceRefusal(failed)
 	}
 	verdict := detect.VMImport(img, err)
-	if err == nil && (verdict.Importable || !c.endpoint.config.Strict) {
+	if err == nil && (verdict.Importable || !c.task.Strict) {
 		return nil
 	}
 	if verdict.StatusMessage == "" {

@@ -28,10 +28,10 @@ type Config struct {
 	// Images opens the disk images that tasks name.
 	Images *imagesource.Opener
 
-	// Strict refuses what VM Import refuses, with its words.
+	// Strict refuses what VM Import refuses, with its words. It holds for the tasks that are started here, whoever ends them.
 	Strict bool
 
-	// Checksum keeps the SHA-256 of each volume.
+	// Checksum keeps the SHA-256 of each volume, of the same tasks.
 	Checksum bool
 
 	Simulate Simulate

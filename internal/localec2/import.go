@@ -64,7 +64,7 @@ func (e *Endpoint) importSnapshot(s scope, p *params) (call, error) {
 		ClientToken: token, RequestHash: r.hash(),
 		Description: r.Description, URL: r.URL, Bucket: location.Bucket, Key: location.Key, ImageDir: e.imageDir(location.Bucket),
 		DeclaredFormat: r.Format, Format: r.Format,
-		FailWith: e.config.Simulate.FailWith,
+		FailWith: e.config.Simulate.FailWith, Strict: e.config.Strict, Checksum: e.config.Checksum,
 		Status:   statusActive, StatusMessage: messagePending,
 		Tags: r.Tags,
 	}

@@ -259,7 +259,8 @@ func selectRows[T any](t transaction, scan func(row *sql.Rows, v *T) error, quer
 	return found, rows.Err()
 }
 
-const schemaVersion = 1
+// schemaVersion goes up with every change of the tables. 1 was written with and without image_dir.
+const schemaVersion = 2
 
 // schema: everything is found by account and Region. Times are microseconds since 1970.
 const schema = `
@@ -273,6 +274,8 @@ CREATE TABLE tasks (
 	created_at INTEGER NOT NULL,
 	due_at INTEGER NOT NULL,
 	fail_with TEXT NOT NULL,
+	strict INTEGER NOT NULL,
+	checksum INTEGER NOT NULL,
 	description TEXT NOT NULL,
 	url TEXT NOT NULL,
 	s3_bucket TEXT NOT NULL,

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-const taskColumns = `seq, id, account, region, client_token, request_hash, created_at, due_at, fail_with, description, url, s3_bucket, s3_key, image_dir,
-	declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id`
+const taskColumns = `seq, id, account, region, client_token, request_hash, created_at, due_at, fail_with, strict, checksum, description,
+	url, s3_bucket, s3_key, image_dir, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id`
 
 // createTask stores a new task, or returns the one that was made with the same client token before. Of two processes with one token, one wins.
 func (s *store) createTask(t task) (stored *task, err error) {
@@ -18,10 +18,10 @@ func (s *store) createTask(t task) (stored *task, err error) {
 				return err
 			}
 		}
-		_, err := tx.exec(`INSERT INTO tasks (id, account, region, client_token, request_hash, created_at, due_at, fail_with, description,
+		_, err := tx.exec(`INSERT INTO tasks (id, account, region, client_token, request_hash, created_at, due_at, fail_with, strict, checksum, description,
 				url, s3_bucket, s3_key, image_dir, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			t.ID, t.Account, t.Region, t.ClientToken, t.RequestHash, toMicros(t.CreatedAt), toMicros(t.DueAt), t.FailWith, t.Description,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			t.ID, t.Account, t.Region, t.ClientToken, t.RequestHash, toMicros(t.CreatedAt), toMicros(t.DueAt), t.FailWith, t.Strict, t.Checksum, t.Description,
 			t.URL, t.Bucket, t.Key, t.ImageDir, t.DeclaredFormat, t.Format, t.ImageSize, t.KMSKeyARN, t.Status, t.StatusMessage, t.Progress, t.SnapshotID)
 		if err != nil {
 			return fmt.Errorf("store the task: %w", err)
@@ -160,7 +160,7 @@ func (s *store) completeTask(id string, sn snapshot, publish func() error) (won 
 func selectTasks(tx transaction, where string, args ...any) ([]task, error) {
 	return selectRows(tx, func(row *sql.Rows, t *task) error {
 		var created, due int64
-		err := row.Scan(&t.Seq, &t.ID, &t.Account, &t.Region, &t.ClientToken, &t.RequestHash, &created, &due, &t.FailWith, &t.Description,
+		err := row.Scan(&t.Seq, &t.ID, &t.Account, &t.Region, &t.ClientToken, &t.RequestHash, &created, &due, &t.FailWith, &t.Strict, &t.Checksum, &t.Description,
 			&t.URL, &t.Bucket, &t.Key, &t.ImageDir, &t.DeclaredFormat, &t.Format, &t.ImageSize, &t.KMSKeyARN, &t.Status, &t.StatusMessage, &t.Progress,
 			&t.SnapshotID)
 		t.CreatedAt, t.DueAt = fromMicros(created), fromMicros(due)

@@ -29,6 +29,8 @@ type task struct {
 	CreatedAt       time.Time
 	DueAt           time.Time // before it, the task is not done
 	FailWith        string    // the message to fail with, "" for a real import
+	Strict          bool      // refuse what VM Import refuses
+	Checksum        bool      // keep the volume's SHA-256
 
 	Description      string
 	URL, Bucket, Key string // URL as given; Bucket and Key also where the URL names them
