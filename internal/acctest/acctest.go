@@ -36,12 +36,15 @@ func CLI(t *testing.T) string {
 func Isolate() {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "TF_AWS_") || strings.HasPrefix(name, "EC2_LOCAL_") || name == "TF_CLI_CONFIG_FILE" ||
-			name == "TF_APPEND_USER_AGENT" {
+		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "TF_AWS_") || strings.HasPrefix(name, "EC2_LOCAL_") || name == "TF_APPEND_USER_AGENT" {
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)
 			}
 		}
+	}
+	// Unset, the CLI would read the one in the home directory.
+	if err := os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull); err != nil {
+		panic(err)
 	}
 }
 

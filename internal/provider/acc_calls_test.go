@@ -63,21 +63,24 @@ func TestRule2NothingCalled(t *testing.T) {
 func TestRule5Request(t *testing.T) {
 	full := complete()
 	full["dry_run"] = false
+	const url, source = "DiskContainer.Url", "s3://images/disk.vmdk"
 	for name, test := range map[string]struct {
 		config map[string]any
 		want   map[string]string
 	}{
-		"the least": {with(), map[string]string{"DiskContainer.Url": "s3://images/disk.vmdk"}},
+		"the least": {with(), map[string]string{url: source}},
 		"all": {full, map[string]string{
-			"DiskContainer.Url": "s3://images/disk.vmdk", "DiskContainer.Format": "VMDK", "DiskContainer.Description": "the container",
+			url: source, "DiskContainer.Format": "VMDK", "DiskContainer.Description": "the container",
 			"Description": "the task", "ClientData.Comment": "by hand", "ClientData.UploadStart": "2026-01-01T12:00:00Z", "ClientData.UploadEnd": "2026-01-01T12:30:00Z",
 			"ClientData.UploadSize": "0.5", "ClientToken": "token-1", "Encrypted": "true", "KmsKeyId": "alias/disks", "RoleName": "importer",
 			"TagSpecification.1.Tag.1.Key": "purpose", "TagSpecification.1.Tag.1.Value": "import",
 		}},
-		"P5 a comment alone":    {with("client_data", map[string]any{"comment": "c"}), map[string]string{"DiskContainer.Url": "s3://images/disk.vmdk", "ClientData.Comment": "c"}},
-		"P5 a size of nothing":  {with("client_data", map[string]any{"upload_size": 0}), map[string]string{"DiskContainer.Url": "s3://images/disk.vmdk", "ClientData.UploadSize": "0"}},
-		"encrypted = false":     {with("encrypted", false), map[string]string{"DiskContainer.Url": "s3://images/disk.vmdk", "Encrypted": "false"}},
-		"tags go onto the task": {with("tags", tags("Name", "")), map[string]string{"DiskContainer.Url": "s3://images/disk.vmdk", "TagSpecification.1.Tag.1.Key": "Name", "TagSpecification.1.Tag.1.Value": ""}},
+		"P5 a comment alone":   {with("client_data", map[string]any{"comment": "c"}), map[string]string{url: source, "ClientData.Comment": "c"}},
+		"P5 a size of nothing": {with("client_data", map[string]any{"upload_size": 0}), map[string]string{url: source, "ClientData.UploadSize": "0"}},
+		"encrypted = false":    {with("encrypted", false), map[string]string{url: source, "Encrypted": "false"}},
+		"tags go onto the task": {
+			with("tags", tags("Name", "")), map[string]string{url: source, "TagSpecification.1.Tag.1.Key": "Name", "TagSpecification.1.Tag.1.Value": ""},
+		},
 		"user_bucket": {
 			map[string]any{"disk_container": map[string]any{"user_bucket": map[string]any{"s3_bucket": "images", "s3_key": "disk.raw"}, "format": "Raw"}},
 			map[string]string{"DiskContainer.UserBucket.S3Bucket": "images", "DiskContainer.UserBucket.S3Key": "disk.raw", "DiskContainer.Format": "RAW"},
@@ -102,7 +105,8 @@ func TestRule5Request(t *testing.T) {
 				case key == "Action" || key == "Version" || strings.HasSuffix(key, "ResourceType"):
 				case key == "ClientToken" && test.want["ClientToken"] == "":
 					token = values[0]
-				case strings.HasPrefix(key, "TagSpecification.") && (values[0] == "terraform-provider-ec2" || calls[0].Form.Get(strings.Replace(key, ".Value", ".Key", 1)) == "terraform-provider-ec2"):
+				case strings.HasPrefix(key, "TagSpecification.") &&
+					(values[0] == "terraform-provider-ec2" || calls[0].Form.Get(strings.Replace(key, ".Value", ".Key", 1)) == "terraform-provider-ec2"):
 					marked = true
 				default:
 					got[key] = values[0]
@@ -136,7 +140,9 @@ func TestRule6DryRun(t *testing.T) {
 		"denied for its tags": {
 			acctest.When(dry, acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform: ec2:CreateTags")), "tags", "ec2:CreateTags",
 		},
-		"the marker alone is denied": {hook: acctest.When(dry, acctest.First(1, acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")))},
+		"the marker alone is denied": {
+			hook: acctest.When(dry, acctest.First(1, acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation."))),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,7 +254,7 @@ func TestAccRegions(t *testing.T) {
 	}
 	providers := acctest.Providers()
 	providers["ec2frankfurt"] = acctest.Providers()["ec2"]
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: providers, CheckDestroy: nothingLeft(t, e, "eu-west-1", "eu-central-1"), Steps: []resource.TestStep{{
+	step := resource.TestStep{
 		Config: config, ConfigStateChecks: append(append(in("test", "eu-west-1"), in("other", "eu-central-1")...), in("plain", here)...),
 		Check: func(*terraform.State) error {
 			for _, region := range []string{"eu-west-1", "eu-central-1", here} {
@@ -259,7 +265,10 @@ func TestAccRegions(t *testing.T) {
 			return nil
 		},
 		ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
-	}}})
+	}
+	resource.ParallelTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: providers, CheckDestroy: nothingLeft(t, e, "eu-west-1", "eu-central-1"), Steps: []resource.TestStep{step},
+	})
 }
 
 // TestAccP23SharedPolls: ten imports at once are polled for by as many calls as one.

@@ -19,7 +19,8 @@ import (
 // inUse refuses to delete a snapshot because of an AMI, which DescribeImages then names.
 func inUse(e *acctest.EC2, times int) {
 	e.On("DeleteSnapshot", acctest.First(times, acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-0123456789abcdef0")))
-	e.On("DescribeImages", acctest.Instead(200, "<DescribeImagesResponse><imagesSet><item><imageId>ami-0123456789abcdef0</imageId><name>web</name></item></imagesSet></DescribeImagesResponse>"))
+	e.On("DescribeImages", acctest.Instead(200, "<DescribeImagesResponse><imagesSet><item>"+
+		"<imageId>ami-0123456789abcdef0</imageId><name>web</name></item></imagesSet></DescribeImagesResponse>"))
 }
 
 // TestRule4Destroy (P26): whatever state the import is in, a destroy leaves nothing, or says what it leaves and why.
@@ -56,7 +57,8 @@ func TestRule4Destroy(t *testing.T) {
 		},
 		"EC2 is slow to forget it": {
 			before: func(_ *testing.T, e *acctest.EC2, o *acctest.Object) {
-				shown := fmt.Sprintf("<DescribeSnapshotsResponse><snapshotSet><item><snapshotId>%s</snapshotId><status>completed</status></item></snapshotSet></DescribeSnapshotsResponse>", o.Text("snapshot_id"))
+				shown := fmt.Sprintf("<DescribeSnapshotsResponse><snapshotSet><item><snapshotId>%s</snapshotId>"+
+					"<status>completed</status></item></snapshotSet></DescribeSnapshotsResponse>", o.Text("snapshot_id"))
 				e.On("DescribeSnapshots", acctest.First(1, acctest.Instead(200, shown)))
 			},
 			calls: []string{"DeleteSnapshot"},

@@ -74,7 +74,7 @@ func TestRule5CallFailures(t *testing.T) {
 		path, cure    string
 	}{
 		"P20 Region":      {400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1.", "region", "`region`"},
-		"P13 token":       {400, "IdempotentParameterMismatch", "The request uses the same client token as a previous, but non-identical request.", "client_token", "`client_token`"},
+		"P13 token":       {400, "IdempotentParameterMismatch", "The request uses the same client token as a previous one.", "client_token", "`client_token`"},
 		"format":          {400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format", "disk_container.format", "`format`"},
 		"KMS":             {400, "InvalidParameterValue", "The specified KMS key is not accessible.", "kms_key_id", "kms:CreateGrant"},
 		"permission":      {403, "UnauthorizedOperation", "You are not authorized to perform this operation.", "", "ec2:ImportSnapshot"},

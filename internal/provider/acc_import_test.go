@@ -57,10 +57,11 @@ func TestRule7Adoption(t *testing.T) {
 		"in the provider's Region":     {id: "SNAPSHOT@us-east-1", config: described("region", here)},
 		"the task is forgotten":        {id: "SNAPSHOT", before: forget, config: described()},
 		"the container as user_bucket": {id: "TASK", config: inBucket},
-		"what EC2 does not return":     {id: "TASK", config: described("role_name", "importer", "client_token", "a", "source_hash", "1", "client_data", map[string]any{"comment": "c"}, "skip_destroy", false)},
-		"every argument":               {id: "SNAPSHOT", config: full, request: []string{"Encrypted", "true", "KmsKeyId", "alias/disks"}},
-		"another key than written":     {id: "SNAPSHOT", config: described("encrypted", true, "kms_key_id", "alias/disks"), request: []string{"Encrypted", "true"}},
-		"encrypted all the same":       {id: "SNAPSHOT", config: described("encrypted", false), request: []string{"Encrypted", "true"}},
+		"what EC2 does not return": {id: "TASK", config: described(
+			"role_name", "importer", "client_token", "a", "source_hash", "1", "client_data", map[string]any{"comment": "c"}, "skip_destroy", false)},
+		"every argument":           {id: "SNAPSHOT", config: full, request: []string{"Encrypted", "true", "KmsKeyId", "alias/disks"}},
+		"another key than written": {id: "SNAPSHOT", config: described("encrypted", true, "kms_key_id", "alias/disks"), request: []string{"Encrypted", "true"}},
+		"encrypted all the same":   {id: "SNAPSHOT", config: described("encrypted", false), request: []string{"Encrypted", "true"}},
 		"a user_bucket request": {id: "TASK", config: inBucket, request: []string{
 			"DiskContainer.UserBucket.S3Bucket", "images", "DiskContainer.UserBucket.S3Key", "disk.vmdk", "DiskContainer.Url", "",
 		}},

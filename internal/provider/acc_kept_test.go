@@ -190,7 +190,7 @@ func TestAccRule4FailedImport(t *testing.T) {
 	}{
 		"simulate.fail_with": {vmdk(), "simulate = { fail_with = \"ClientError: Unknown OS / Missing OS files.\" }", "", `Unknown OS / Missing OS files`},
 		"corrupt VMDK":       {image.Data, "", "", `ClientError:\s+Uncompressed\s+data\s+has\s+an\s+invalid\s+length`},
-		"qcow2":              {append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 64<<10)...), "", "preflight = false", `Disk\s+validation\s+failed\s+\[Unsupported\s+specified\s+file\s+format\]`},
+		"qcow2":              {bad["qcow2"].image, "", "preflight = false", `\[Unsupported\s+specified\s+file\s+format\]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := acctest.NewLocal(t)

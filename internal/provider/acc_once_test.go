@@ -63,16 +63,19 @@ func oneImport(t *testing.T, e *acctest.EC2, c *acctest.Core, o *acctest.Object)
 func TestRule3OneImport(t *testing.T) {
 	const (
 		roleText   = "The service role vmimport provided does not exist or does not have sufficient permissions"
-		policyText = `User: arn:aws:sts::111122223333:assumed-role/vmimport/vm_import_image is not authorized to perform: s3:GetObject on resource: "arn:aws:s3:::images/disk.vmdk" because no identity-based policy allows the s3:GetObject action`
+		policyText = "User: arn:aws:sts::111122223333:assumed-role/vmimport/vm_import_image is not authorized to perform: s3:GetObject on resource: " +
+			"\"arn:aws:s3:::images/disk.vmdk\" because no identity-based policy allows the s3:GetObject action"
 		objectText = "User does not have access to the S3 object (images/disk.vmdk)."
 	)
+	throttled := acctest.Refuse(503, "RequestLimitExceeded", "Request limit exceeded.")
+	broken := acctest.Refuse(500, "InternalError", "An internal error has occurred")
 	for name, test := range map[string]struct {
 		action string
 		hook   acctest.Hook
-		calls  int // of ImportSnapshot; 0: any number
+		calls  int // of ImportSnapshot
 	}{
 		"nothing happens":                            {"ImportSnapshot", acctest.First(0, nil), 1},
-		"P12 500 twice":                              {"ImportSnapshot", acctest.First(2, acctest.Refuse(500, "InternalError", "An internal error has occurred")), 3},
+		"P12 500 twice":                              {"ImportSnapshot", acctest.First(2, broken), 3},
 		"P12 503 from a proxy":                       {"ImportSnapshot", acctest.First(1, acctest.Instead(503, "<html><body>Service Unavailable</body></html>")), 2},
 		"P12 accepted, then 500":                     {"ImportSnapshot", acctest.First(1, acctest.LoseAnswer(500, "InternalError", "An internal error has occurred")), 2},
 		"P12 accepted, then dropped":                 {"ImportSnapshot", acctest.First(1, acctest.DropAnswer), 2},
@@ -80,9 +83,9 @@ func TestRule3OneImport(t *testing.T) {
 		"P10 role (a)":                               {"ImportSnapshot", acctest.First(2, acctest.Refuse(400, "InvalidParameter", roleText)), 3},
 		"P10 role (b)":                               {"ImportSnapshot", acctest.First(1, acctest.Refuse(400, "InvalidParameter", policyText)), 2},
 		"P10 role (c)":                               {"ImportSnapshot", acctest.First(1, acctest.Refuse(400, "InvalidParameter", objectText)), 2},
-		"P23 throttled":                              {"ImportSnapshot", acctest.First(4, acctest.Refuse(503, "RequestLimitExceeded", "Request limit exceeded.")), 5},
-		"P23 describes throttled":                    {"DescribeImportSnapshotTasks", acctest.First(3, acctest.Refuse(503, "RequestLimitExceeded", "Request limit exceeded.")), 1},
-		"describes fail":                             {"DescribeImportSnapshotTasks", acctest.First(2, acctest.Refuse(500, "InternalError", "An internal error has occurred")), 1},
+		"P23 throttled":                              {"ImportSnapshot", acctest.First(4, throttled), 5},
+		"P23 describes throttled":                    {"DescribeImportSnapshotTasks", acctest.First(3, throttled), 1},
+		"describes fail":                             {"DescribeImportSnapshotTasks", acctest.First(2, broken), 1},
 		"describes are dropped":                      {"DescribeImportSnapshotTasks", acctest.First(2, acctest.DropAnswer), 1},
 		"P21 the task is not there yet": {"DescribeImportSnapshotTasks",
 			acctest.First(2, acctest.Refuse(400, "InvalidConversionTaskId.Malformed", "The import task was not found.")), 1},
