@@ -14,7 +14,6 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
 // Progress, in percent, as a task passes its stages.
@@ -37,7 +36,7 @@ func (r *refusal) Unwrap() error { return r.cause }
 var errInactive = errors.New("the import task is not active any more")
 
 // convert carries an active task to its end and reports whether that is completion. If it is not, and the error is nil, the task is deleting, or
-// the process is stopping. Whatever happens, no growing volume is left. The caller holds the task's lock.
+// the process is stopping. It leaves no growing volume; what a killed process leaves, the next one clears away. The caller holds the task's lock.
 func (w *workers) convert(j *job, t task) (completed bool, err error) {
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	c := &conversion{workers: w, task: t, partial: w.store.partialPath(t.ID)}
@@ -51,17 +50,18 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 	cause := context.Cause(ctx)
 	cancel(nil)
 	watching.Wait()
-	defer w.store.discard(c.partial)
+	if err == nil {
+		completed, err = c.complete(sn)
+	}
+	if completed {
+		return true, nil
+	}
+	// Before the store is told: where this volume has filled the disk, the store has no room to take anything.
+	w.store.discard(c.partial)
 
 	var refused *refusal
 	switch {
-	case err == nil:
-		completed, err := c.complete(sn)
-		if err == nil {
-			return completed, nil
-		}
-		return false, c.fail(err)
-	case errors.Is(cause, errInactive), errors.Is(err, errInactive):
+	case err == nil, errors.Is(cause, errInactive), errors.Is(err, errInactive):
 		w.log.Info("import ended by a cancel", "task", t.ID)
 		return false, nil
 	case w.ctx.Err() != nil:
@@ -69,17 +69,10 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 		return false, nil
 	case errors.As(err, &refused):
 		w.log.Warn("import refused", "task", t.ID, "source", c.location(), "message", refused.message, "error", refused.cause)
-		_, err := w.store.refuseTask(t.ID, refused.message)
-		return false, err
+		return false, w.refuse(j, refused.message)
 	}
-	return false, c.fail(err)
-}
-
-// fail ends the task for what is this machine's fault: a disk that is full, a directory that cannot be written.
-func (c *conversion) fail(err error) error {
-	c.log.Error("import failed", "task", c.task.ID, "source", c.location(), "error", err)
-	_, err = c.store.refuseTask(c.task.ID, "ServerError: "+err.Error())
-	return err
+	w.log.Error("import failed", "task", t.ID, "source", c.location(), "error", err)
+	return false, w.refuse(j, "ServerError: "+err.Error())
 }
 
 // conversion is the work on one task.
@@ -233,7 +226,7 @@ func (c *conversion) writeVolume(ctx context.Context, source *sourceReader, img 
 		return 0, errInactive
 	}
 	c.store.discard(c.partial) // of a worker that was killed
-	file, err := sparse.Create(c.partial, img.Size())
+	file, err := c.create(c.partial, img.Size())
 	if err != nil {
 		return 0, err
 	}

@@ -1,12 +1,158 @@
 package localec2
 
 import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"modernc.org/sqlite"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
 )
+
+// faults are functions by data directory. In SQL, fault(directory) fails as the function does, and faulty(directory) says whether it does: with
+// them a trigger makes the store fail as a test wants.
+var faults sync.Map
+
+func init() {
+	ask := func(args []driver.Value) error {
+		if f, ok := faults.Load(args[0]); ok {
+			return f.(func() error)()
+		}
+		return nil
+	}
+	sqlite.MustRegisterScalarFunction("fault", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		return nil, ask(args)
+	})
+	sqlite.MustRegisterScalarFunction("faulty", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		return ask(args) != nil, nil
+	})
+}
+
+// breakStore runs statements in which DIR is the argument of fault or faulty.
+func (h *host) breakStore(t *testing.T, statements string, f func() error) {
+	t.Helper()
+	faults.Store(h.config.DataDir, f)
+	t.Cleanup(func() { faults.Delete(h.config.DataDir) })
+	err := h.store.write(func(tx transaction) error {
+		_, err := tx.exec(strings.ReplaceAll(statements, "DIR", "'"+h.config.DataDir+"'"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusals makes f decide whether the store takes the end of a task.
+const refusals = "CREATE TRIGGER refusals BEFORE UPDATE ON tasks WHEN NEW.status = 'deleting' BEGIN SELECT fault(DIR); END"
+
+var errStoreFull = errors.New("database or disk is full")
+
+// volume is a file on a disk that behaves as a test wants.
+type volume struct {
+	volumeFile
+	write, sync func() error
+}
+
+func (v volume) WriteAt(p []byte, at int64) (int, error) {
+	if v.write != nil {
+		if err := v.write(); err != nil {
+			return 0, err
+		}
+	}
+	return v.volumeFile.WriteAt(p, at)
+}
+
+func (v volume) Sync() error {
+	if v.sync != nil {
+		return v.sync()
+	}
+	return v.volumeFile.Sync()
+}
+
+// volumes puts v in the place of the volumes that are made, and counts them.
+func (h *host) volumes(v volume) *atomic.Int64 {
+	var made atomic.Int64
+	h.workers.create = func(path string, size int64) (volumeFile, error) {
+		made.Add(1)
+		file, err := sparse.Create(path, size)
+		return volume{file, v.write, v.sync}, err
+	}
+	return &made
+}
+
+func diskFull() error { return fmt.Errorf("write the volume: %w", syscall.ENOSPC) }
+
+// wantLocalError waits for the end of a task that this machine is to blame for.
+func (h *host) wantLocalError(t *testing.T, id, why string) {
+	t.Helper()
+	message := *h.wait(t, id, statusDeleted).StatusMessage
+	for _, part := range []string{why} {
+		if !strings.Contains(message, part) {
+			t.Errorf("no %q in %q", part, message)
+		}
+	}
+	eventually(t, func() bool { return len(h.files(t)) == 0 })
+}
+
+// TestDiskFull: the volume that filled the disk goes before the store is told, which needs room too.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, nil)
+	h.put(t, "disk.img", pattern(1<<20, 1))
+	made := h.volumes(volume{write: diskFull})
+	var refused atomic.Int64
+	h.breakStore(t, refusals, func() error {
+		if slices.ContainsFunc(h.files(t), func(name string) bool { return strings.HasSuffix(name, partialSuffix) }) {
+			refused.Add(1)
+			return errStoreFull
+		}
+		return nil
+	})
+	h.wantLocalError(t, h.importKey(t, "disk.img"), "no space left on device")
+	if made.Load() != 1 || refused.Load() != 0 {
+		t.Errorf("converted %d times; %d times there was no room for the end of the task", made.Load(), refused.Load())
+	}
+}
+
+// TestEndThatCannotBeStored: the work is not done again for it, and the store is asked less and less often.
+func TestEndThatCannotBeStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.put(t, "disk.img", pattern(1<<20, 1))
+		made := h.volumes(volume{write: diskFull})
+		var asked atomic.Int64
+		h.breakStore(t, refusals, func() error {
+			asked.Add(1)
+			return errStoreFull
+		})
+		id := h.importKey(t, "disk.img")
+		sleep(10 * time.Minute)
+		if d := h.describe(t, id); *d.Status != statusActive {
+			t.Errorf("status %s", *d.Status)
+		}
+		if n := asked.Load(); made.Load() != 1 || n < 5 || n > 20 {
+			t.Errorf("in ten minutes converted %d times, asked the store %d times", made.Load(), n)
+		}
+		faults.Store(h.config.DataDir, func() error { return nil })
+		sleep(time.Minute)
+		synctest.Wait()
+		h.wantLocalError(t, id, "no space left on device")
+		if n := made.Load(); n != 1 {
+			t.Errorf("converted %d times", n)
+		}
+	})
+}
 
 // TestTaskKeepsItsTerms: strict and checksum hold as they were when the import was asked for, whatever the process is told that ends it.
 func TestTaskKeepsItsTerms(t *testing.T) {

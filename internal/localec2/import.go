@@ -65,7 +65,7 @@ func (e *Endpoint) importSnapshot(s scope, p *params) (call, error) {
 		Description: r.Description, URL: r.URL, Bucket: location.Bucket, Key: location.Key, ImageDir: e.imageDir(location.Bucket),
 		DeclaredFormat: r.Format, Format: r.Format,
 		FailWith: e.config.Simulate.FailWith, Strict: e.config.Strict, Checksum: e.config.Checksum,
-		Status:   statusActive, StatusMessage: messagePending,
+		Status: statusActive, StatusMessage: messagePending,
 		Tags: r.Tags,
 	}
 	if r.Encrypted || e.config.Simulate.EncryptionByDefault {

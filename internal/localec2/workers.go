@@ -2,10 +2,13 @@ package localec2
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
 const (
@@ -14,6 +17,9 @@ const (
 
 	// lockPoll is how soon a dead process's task is taken over, and how soon a cancel by another process is noticed.
 	lockPoll = 500 * time.Millisecond
+
+	// longestPause is the most that lies between two attempts on a task where they fail: it is the store that does, and the disk that it is on.
+	longestPause = time.Minute
 )
 
 // workers carry on the tasks that this process is responsible for: those it started or canceled, and those it was asked to resume.
@@ -22,6 +28,7 @@ type workers struct {
 	store    *store
 	log      hclog.Logger
 	slots    chan struct{}
+	create   func(path string, size int64) (volumeFile, error)
 
 	ctx  context.Context
 	quit context.CancelFunc
@@ -31,14 +38,23 @@ type workers struct {
 	running sync.WaitGroup
 }
 
+// volumeFile is a volume that grows.
+type volumeFile interface {
+	io.WriterAt
+	io.Closer
+	Sync() error
+}
+
 // job is one owned task.
 type job struct {
-	id   string
-	kick chan struct{} // says: look at the store now
+	id      string
+	kick    chan struct{} // says: look at the store now
+	refusal string        // the message to end the task with, where the store has not taken it yet
 }
 
 func newWorkers(e *Endpoint) *workers {
 	w := &workers{endpoint: e, store: e.store, log: e.log, slots: make(chan struct{}, conversions), jobs: map[string]*job{}}
+	w.create = func(path string, size int64) (volumeFile, error) { return sparse.Create(path, size) }
 	w.ctx, w.quit = context.WithCancel(context.Background())
 	return w
 }
@@ -68,15 +84,19 @@ func (w *workers) own(id string) {
 
 // attend works on the task as soon as no other process does, and takes over from one that dies.
 func (w *workers) attend(j *job) {
+	pause := lockPoll
 	for {
 		finished, err := w.attempt(j)
 		if err != nil {
-			w.log.Error("cannot work on the import", "task", j.id, "error", err)
+			pause = min(2*pause, longestPause)
+			w.log.Error("cannot work on the import", "task", j.id, "error", err, "next_attempt_in", pause)
+		} else {
+			pause = lockPoll
 		}
 		if finished && w.forget(j) {
 			return
 		}
-		timer := time.NewTimer(lockPoll)
+		timer := time.NewTimer(pause)
 		select {
 		case <-j.kick:
 		case <-timer.C:
@@ -121,7 +141,13 @@ func (w *workers) attempt(j *job) (finished bool, err error) {
 	if lock == nil {
 		return false, nil
 	}
-	if t.Status == statusActive {
+	switch {
+	case t.Status == statusDeleting:
+	case j.refusal != "":
+		if err := w.refuse(j, j.refusal); err != nil {
+			return false, err
+		}
+	default:
 		completed, err := w.convert(j, *t)
 		if completed || err != nil {
 			return completed, err
@@ -131,6 +157,14 @@ func (w *workers) attempt(j *job) (finished bool, err error) {
 		return true, nil
 	}
 	return true, w.store.finishTask(j.id)
+}
+
+// refuse makes the task deleting, with the message. What the store does not take is kept for the next attempt, so that it is not for want of
+// the last word that the work is done again.
+func (w *workers) refuse(j *job, message string) error {
+	j.refusal = message
+	_, err := w.store.refuseTask(j.id, message)
+	return err
 }
 
 // stop ends the work, without ending the tasks, and waits until nothing runs.
