@@ -1,0 +1,132 @@
+package provider_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+)
+
+// interrupted is an import whose apply was stopped right behind its start.
+func interrupted(t *testing.T, e *acctest.EC2, config map[string]any) *acctest.Object {
+	t.Helper()
+	c := acctest.NewCore(t, e.Config())
+	p, d := c.Plan(nil, config)
+	if d.HasError() {
+		t.Fatal(d)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	o, d := c.Apply(ctx, p)
+	if d.HasError() || o.Get("snapshot_id") != nil {
+		t.Fatalf("the interrupted apply has snapshot_id %v: %v", o.Get("snapshot_id"), d)
+	}
+	return o
+}
+
+// TestRule4SnapshotLost: a snapshot that was deleted before an apply has seen it does not hold the resource up for ever.
+func TestRule4SnapshotLost(t *testing.T) {
+	t.Parallel()
+	e := slow(t, 3*time.Second)
+	o := interrupted(t, e, with())
+	snapshot := e.Await(t, here, o.Text("import_task_id"))
+	e.Call(t, "DeleteSnapshot", here, "SnapshotId", snapshot)
+	o, d := acctest.NewCore(t, e.Config()).Read(o)
+	if o != nil || len(d) != 1 || d.HasError() || !strings.Contains(d.String(), snapshot) {
+		t.Errorf("read %v with %v", o, d)
+	}
+}
+
+// TestP21MissedOnce: one answer that does not know a running task is not believed, by a refresh as little as by a destroy.
+func TestP21MissedOnce(t *testing.T) {
+	missed := func() acctest.Hook {
+		return polls(acctest.First(1, acctest.Refuse(400, "InvalidConversionTaskId.Malformed", "The import task was not found.")))
+	}
+	t.Run("refresh", func(t *testing.T) {
+		t.Parallel()
+		e := slow(t, time.Hour)
+		o := interrupted(t, e, with())
+		e.On("DescribeImportSnapshotTasks", missed())
+		if o, d := acctest.NewCore(t, e.Config()).Read(o); o == nil || len(d) > 0 {
+			t.Errorf("a running import is dropped: %v", d)
+		}
+	})
+	t.Run("destroy", func(t *testing.T) {
+		t.Parallel()
+		e := slow(t, time.Hour)
+		o := interrupted(t, e, with())
+		e.On("DescribeImportSnapshotTasks", missed())
+		e.On("CancelImportTask", acctest.First(1, acctest.Refuse(400, "InvalidConversionTaskId.Malformed", "The import task was not found.")))
+		if d := acctest.NewCore(t, e.Config()).Destroy(o); !d.HasError() {
+			t.Error("a running import counts as destroyed")
+		}
+	})
+}
+
+// TestRule4ResumedTags: the task of an interrupted import gets the tags of the apply that finishes it, as its snapshot does.
+func TestRule4ResumedTags(t *testing.T) {
+	t.Parallel()
+	e := slow(t, 3*time.Second)
+	o := interrupted(t, e, with("tags", tags("Name", "before")))
+	o, d := acctest.NewCore(t, e.Config()).Change(o, with("tags", tags("Name", "after")))
+	if d.HasError() || o.Text("snapshot_id") == "" {
+		t.Fatalf("resumed: %v", d)
+	}
+	for _, call := range []string{"DescribeSnapshots", "DescribeImportSnapshotTasks"} {
+		if answer := e.Call(t, call, here); !strings.Contains(answer, "<value>after</value>") || strings.Contains(answer, "<value>before</value>") {
+			t.Errorf("%s: %s", call, answer)
+		}
+	}
+}
+
+// TestRule2UnknownStaysUnknown: a value that the configuration sets, but does not know yet, is not planned as the prior one: the apply would then
+// find another than was planned.
+func TestRule2UnknownStaysUnknown(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	c := acctest.NewCore(t, e.Config())
+	o, d := c.Create(with("storage_tier", "standard", "encrypted", false))
+	if len(d) > 0 {
+		t.Fatal(d)
+	}
+	for _, attribute := range []string{"storage_tier", "encrypted", "region"} {
+		config := with("storage_tier", "standard", "encrypted", false)
+		config[attribute] = acctest.Unknown
+		if p, d := c.Plan(o, config); d.HasError() || p.Get(attribute) != acctest.Unknown {
+			t.Errorf("%s is planned as %v: %v", attribute, p.Get(attribute), d)
+		}
+	}
+}
+
+// TestRule5NoSecrets: what a presigned URL carries beside its path is in no message.
+func TestRule5NoSecrets(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	c := acctest.NewCore(t, e.Config())
+	e.On("ImportSnapshot", acctest.Refuse(400, "InvalidParameter", "no"))
+	config := with("preflight", false)
+	config["disk_container"] = map[string]any{"url": "https://images.example.com/disk.vmdk?X-Amz-Signature=SECRETSIGNATURE"}
+	_, d := c.Create(config)
+	if !d.HasError() || strings.Contains(d.String(), "SECRETSIGNATURE") || !strings.Contains(d.String(), "images.example.com/disk.vmdk") {
+		t.Errorf("said %v", d)
+	}
+}
+
+// TestRule6TooManyTags: the default tags count, too.
+func TestRule6TooManyTags(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	provider := e.Config()
+	provider["default_tags"] = []any{map[string]any{"tags": tags("one", "1", "two", "2")}}
+	many := map[string]any{}
+	for i := range 49 {
+		many[fmt.Sprint("key", i)] = "value"
+	}
+	_, d := acctest.NewCore(t, provider).Plan(nil, with("tags", many))
+	if !d.HasError() || d.Errors()[0].Path != "tags" {
+		t.Errorf("planned with %v", d)
+	}
+}

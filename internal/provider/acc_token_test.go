@@ -1,0 +1,64 @@
+package provider_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+)
+
+// TestP13SharedToken: two objects with one client token would share, and destroy, one snapshot.
+func TestP13SharedToken(t *testing.T) {
+	config := with("client_token", "a")
+	created := func(t *testing.T, e *acctest.EC2) *acctest.Object {
+		t.Helper()
+		o, d := acctest.NewCore(t, e.Config()).Create(config)
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		return o
+	}
+
+	// Terraform plans a tainted object, -replace and replace_triggered_by as a new one, behind the refresh of the old.
+	t.Run("of the object that is replaced", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		o, d := c.Read(created(t, e))
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		o.Tainted = true
+		if _, d := c.Plan(o, config); !d.HasError() || d.Errors()[0].Path != "client_token" || !strings.Contains(d.String(), "untaint") {
+			t.Errorf("planned with %v", d)
+		}
+		if _, d := c.Plan(o, with("client_token", "b")); len(d) > 0 {
+			t.Errorf("another token is refused: %v", d)
+		}
+	})
+	t.Run("of a twin in the state", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		if _, d := c.Read(created(t, e)); len(d) > 0 {
+			t.Fatal(d)
+		}
+		if _, d := c.Plan(nil, config); !d.HasError() {
+			t.Error("a second resource with the same token is planned")
+		}
+	})
+	t.Run("of a twin in the same apply", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		if _, d := c.Create(config); len(d) > 0 {
+			t.Fatal(d)
+		}
+		if o, d := c.Create(config); !d.HasError() || !strings.Contains(d.String(), "belongs to another resource") {
+			t.Errorf("the second resource has the snapshot of the first: %v, %v", o, d)
+		}
+		if n := e.Snapshots(t, here); n != 1 {
+			t.Errorf("%d snapshots", n)
+		}
+	})
+}
