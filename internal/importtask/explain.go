@@ -44,6 +44,11 @@ type taskFailure struct {
 // taskFailures is the catalogue of StatusMessages; the first entry that fits counts. EC2 has changed case and prefix of these texts over the
 // years, so parts of them are matched, without case.
 var taskFailures = []taskFailure{
+	{[]string{"localerror"}, Explanation{ // first, because it holds words of the operating system
+		Cause: "The local endpoint could not make the volume on this machine: its data_dir is full, cannot be written, or is on a broken disk. " +
+			"Neither AWS nor the image has a part in it.",
+		Cure: "Make room in data_dir or let it be written, or set data_dir (EC2_LOCAL_DATA_DIR) to another directory, and import again.",
+	}},
 	{[]string{"unsupported vmdk file format"}, Explanation{
 		Cause: "The object is a VMDK, but not of the streamOptimized sub-format, which is the only one VM Import reads.",
 		Cure: "Convert the disk with `qemu-img convert -O vmdk -o subformat=streamOptimized SOURCE DISK.vmdk` (or `-O raw`), " +

@@ -55,11 +55,14 @@ func TestExplainTask(t *testing.T) {
 		"ClientError: Unknown OS / Missing OS files": {
 			"operating system", BlameDiskContainer,
 		},
-		"ServerError: an internal error has occurred": {"AWS's side", BlameNone},
-		"disk validation failed [something new]":      {"brackets", BlameDiskContainer},
-		"User cancelled":                              {"cancelled", BlameNone},
-		"the moon is in the seventh house":            {},
-		"":                                            {},
+		"ServerError: an internal error has occurred":                                                                {"AWS's side", BlameNone},
+		`LocalError: write /d/volumes/x: no space left on device; the volume could not be made in the data_dir "/d"`: {"on this machine", BlameNone},
+		"LocalError: create /d/x: Access is denied":                                                                  {"on this machine", BlameNone},
+		"ClientError: Disk validation failed [the object changed while it was read]":                                 {"brackets", BlameDiskContainer},
+		"disk validation failed [something new]":                                                                     {"brackets", BlameDiskContainer},
+		"User cancelled":                                                                                             {"cancelled", BlameNone},
+		"the moon is in the seventh house":                                                                           {},
+		"":                                                                                                           {},
 	} {
 		e, ok := ExplainTask(message)
 		if ok != (want.cause != "") || e.Blame != want.blame || !strings.Contains(e.Cause, want.cause) {

@@ -72,7 +72,14 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 		return false, w.refuse(j, refused.message)
 	}
 	w.log.Error("import failed", "task", t.ID, "source", c.location(), "error", err)
-	return false, w.refuse(j, "ServerError: "+err.Error())
+	return false, w.refuse(j, c.localError(err))
+}
+
+// localError tells, as the status message of the task, what is this machine's fault: a disk that is full, a directory that cannot be written. EC2
+// says ServerError of what is its own.
+func (c *conversion) localError(err error) string {
+	return fmt.Sprintf("LocalError: %s; the volume could not be made in the data_dir %q of the local endpoint: make room there, let it be written, "+
+		"or set data_dir (EC2_LOCAL_DATA_DIR) to another directory, then import again", err, c.store.dir)
 }
 
 // conversion is the work on one task.
@@ -297,17 +304,17 @@ func (c *conversion) complete(sn snapshot) (bool, error) {
 	return won, nil
 }
 
-// sourceRefusal ends a task whose object cannot be read, in the form of VM Import's "403 Forbidden".
+// sourceRefusal ends a task whose object cannot be read, in VM Import's words where it has some: they blame the role, which is wrong of a source
+// that broke off or changed.
 func sourceRefusal(err error) error {
-	const words = "ClientError: Disk validation failed [We do not have access to the given resource. Reason %s]"
-	reason := err.Error()
+	why := err.Error()
 	switch {
 	case errors.Is(err, imagesource.ErrForbidden):
-		reason = "403 Forbidden"
+		why = "We do not have access to the given resource. Reason 403 Forbidden"
 	case errors.Is(err, imagesource.ErrNotFound), errors.Is(err, imagesource.ErrNoBucket):
-		reason = "404 Not Found"
+		why = "We do not have access to the given resource. Reason 404 Not Found"
 	}
-	return &refusal{message: fmt.Sprintf(words, reason), cause: err}
+	return &refusal{message: "ClientError: Disk validation failed [" + why + "]", cause: err}
 }
 
 // sourceReader and volumeWriter remember their first error, so that a bad image, a source that went away and a full disk are told apart,

@@ -16,6 +16,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
 )
@@ -97,7 +98,7 @@ func diskFull() error { return fmt.Errorf("write the volume: %w", syscall.ENOSPC
 func (h *host) wantLocalError(t *testing.T, id, why string) {
 	t.Helper()
 	message := *h.wait(t, id, statusDeleted).StatusMessage
-	for _, part := range []string{why} {
+	for _, part := range []string{"LocalError: ", why, h.config.DataDir, "data_dir", "import again"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("no %q in %q", part, message)
 		}
@@ -152,6 +153,27 @@ func TestEndThatCannotBeStored(t *testing.T) {
 			t.Errorf("converted %d times", n)
 		}
 	})
+}
+
+// TestSourceRefusals: only what AWS says of its role or its object is said in those words, because the failure catalogue blames by them.
+func TestSourceRefusals(t *testing.T) {
+	t.Parallel()
+	const access = "We do not have access to the given resource. Reason "
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{imagesource.ErrForbidden, access + "403 Forbidden"},
+		{imagesource.ErrNotFound, access + "404 Not Found"},
+		{imagesource.ErrNoBucket, access + "404 Not Found"},
+		{imagesource.ErrChanged, "read s3://images/disk.img: the object changed while it was read"},
+		{errors.New("connection reset by peer"), "read s3://images/disk.img: connection reset by peer"},
+	} {
+		err := fmt.Errorf("read s3://images/disk.img: %w", tc.err)
+		if got := sourceRefusal(err); got.Error() != "ClientError: Disk validation failed ["+tc.want+"]" || !errors.Is(got, tc.err) {
+			t.Errorf("%v: %v", tc.err, got)
+		}
+	}
 }
 
 // TestTaskKeepsItsTerms: strict and checksum hold as they were when the import was asked for, whatever the process is told that ends it.
