@@ -188,7 +188,7 @@ func (c *conversion) produce(ctx context.Context) (snapshot, error) {
 	c.log.Info("image validated", "task", c.task.ID, "format", img.Format, "sub_format", img.SubFormat, "virtual_size", img.Size())
 
 	sn := snapshot{
-		ID: newID(snapshotPrefix), Account: c.task.Account, Region: c.task.Region, TaskID: c.task.ID,
+		Account: c.task.Account, Region: c.task.Region, TaskID: c.task.ID,
 		StartTime: time.Now(), Size: img.Size(), KMSKeyARN: c.task.KMSKeyARN,
 	}
 	sn.Written, err = c.writeVolume(ctx, source, img)
@@ -280,28 +280,56 @@ func (c *conversion) checksum(ctx context.Context) (string, error) {
 	return convert.SHA256(ctx, volume)
 }
 
-// complete publishes the volume with its snapshot, or reports that a cancel came first.
+// completions is how often completing is tried: for some seconds, beside what SQLite waits for a lock.
+const completions = 5
+
+// complete publishes the volume with its snapshot, or reports that a cancel came first. The volume may be the work of hours: while it is whole, it
+// is not given up for a store that is busy, or a disk that is full, for a moment.
 func (c *conversion) complete(sn snapshot) (bool, error) {
-	sn.CompletionTime = time.Now()
+	pause := lockPoll
+	for tried := 1; ; tried++ {
+		sn.ID, sn.CompletionTime = newID(snapshotPrefix), time.Now() // a new id: what bears the old one may be swept away at any time
+		won, err := c.publish(sn)
+		if err == nil {
+			if won {
+				c.log.Info("import completed", "task", c.task.ID, "snapshot", sn.ID, "written", sn.Written, "sha256", sn.SHA256)
+			}
+			return won, nil
+		}
+		err = fmt.Errorf("complete the import: %w", err)
+		if _, gone := os.Stat(c.partial); gone != nil || tried == completions {
+			return false, err
+		}
+		c.log.Warn("cannot complete the import yet", "task", c.task.ID, "error", err, "next_attempt_in", pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-c.ctx.Done():
+			timer.Stop()
+			return false, errors.Join(err, c.ctx.Err())
+		}
+		pause *= 2
+	}
+}
+
+// publish gives the volume its name and stores its snapshot, both or neither.
+func (c *conversion) publish(sn snapshot) (bool, error) {
 	final := c.store.path(volumesDir, sn.ID+volumeSuffix)
-	published := false
+	renamed := false
 	won, err := c.store.completeTask(c.task.ID, sn, func() error {
 		if err := os.Rename(c.partial, final); err != nil {
 			return err
 		}
-		published = true
+		renamed = true
 		return syncDir(filepath.Dir(final))
 	})
-	if err != nil {
-		if published {
+	if err != nil && renamed {
+		if rerr := os.Rename(final, c.partial); rerr != nil {
 			c.store.discard(final)
+			err = errors.Join(err, rerr)
 		}
-		return false, fmt.Errorf("complete the import: %w", err)
 	}
-	if won {
-		c.log.Info("import completed", "task", c.task.ID, "snapshot", sn.ID, "written", sn.Written, "sha256", sn.SHA256)
-	}
-	return won, nil
+	return won, err
 }
 
 // sourceRefusal ends a task whose object cannot be read, in VM Import's words where it has some: they blame the role, which is wrong of a source

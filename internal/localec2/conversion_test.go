@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"modernc.org/sqlite"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
@@ -214,4 +216,83 @@ func TestTaskKeepsItsTerms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// breakCommits makes the commit that completes a task fail, when the volume has its name already, as long as f fails.
+func (h *host) breakCommits(t *testing.T, f func() error) {
+	t.Helper()
+	h.breakStore(t, `CREATE TABLE parents (id INTEGER PRIMARY KEY);
+		CREATE TABLE children (id INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+		CREATE TRIGGER commits AFTER INSERT ON snapshots WHEN faulty(DIR) BEGIN INSERT INTO children VALUES (1); END`, f)
+	if _, err := h.store.db.ExecContext(t.Context(), "PRAGMA foreign_keys = ON"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCommitFails: the volume is whole, so completing is tried again, and nothing stays of it where that does not help.
+func TestCommitFails(t *testing.T) {
+	for name, failures := range map[string]int64{"for a moment": completions - 1, "for good": completions} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t, nil)
+				data := pattern(1<<20, 1)
+				h.put(t, "disk.img", data)
+				made := h.volumes(volume{})
+				var tried atomic.Int64
+				h.breakCommits(t, func() error {
+					if tried.Add(1) > failures {
+						return nil
+					}
+					return errStoreFull
+				})
+				id := h.importKey(t, "disk.img")
+				if failures < completions {
+					h.wantVolume(t, *h.wait(t, id, statusCompleted).SnapshotId, data)
+				} else {
+					h.wantLocalError(t, id, "FOREIGN KEY constraint failed")
+				}
+				if made.Load() != 1 {
+					t.Errorf("converted %d times", made.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestCancelAgainstCompletion pins what TestCancelRace leaves to chance: each side wins once, at the last moment.
+func TestCancelAgainstCompletion(t *testing.T) {
+	t.Parallel()
+	t.Run("the cancel is first", func(t *testing.T) {
+		t.Parallel()
+		h := newHost(t, nil)
+		h.put(t, "disk.img", pattern(4096, 1))
+		started := make(chan string, 1)
+		h.volumes(volume{sync: func() error { // the volume is whole; its worker does not know of the cancel yet
+			previous, err := h.store.cancelTask(scope{testAccount, defaultRegion}, <-started, "enough")
+			if previous != statusActive {
+				t.Errorf("the task was %s", previous)
+			}
+			return err
+		}})
+		id := h.importKey(t, "disk.img")
+		started <- id
+		if d := h.wait(t, id, statusDeleted); *d.StatusMessage != "enough" || d.SnapshotId != nil {
+			t.Errorf("%s, snapshot %v", *d.StatusMessage, d.SnapshotId)
+		}
+		eventually(t, func() bool { return len(h.files(t)) == 0 })
+	})
+	t.Run("the completion is first", func(t *testing.T) {
+		t.Parallel()
+		h := newHost(t, nil)
+		data := pattern(4096, 1)
+		h.put(t, "disk.img", data)
+		id := h.importKey(t, "disk.img")
+		sn := *h.wait(t, id, statusCompleted).SnapshotId
+		_, err := h.ec2.CancelImportTask(t.Context(), &ec2.CancelImportTaskInput{ImportTaskId: &id})
+		wantCode(t, err, "InvalidParameter", "completed")
+		if d := h.describe(t, id); *d.Status != statusCompleted || aws.ToString(d.SnapshotId) != sn {
+			t.Errorf("after the cancel: %s, %v", *d.Status, d.SnapshotId)
+		}
+		h.wantVolume(t, sn, data)
+	})
 }
