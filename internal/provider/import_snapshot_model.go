@@ -81,17 +81,6 @@ type clientDataModel struct {
 	UploadSize  types.Float64     `tfsdk:"upload_size"`
 }
 
-type sourceModel struct {
-	Format           types.String `tfsdk:"format"`
-	SubFormat        types.String `tfsdk:"sub_format"`
-	VirtualSizeBytes types.Int64  `tfsdk:"virtual_size_bytes"`
-	ObjectSizeBytes  types.Int64  `tfsdk:"object_size_bytes"`
-	ETag             types.String `tfsdk:"etag"`
-	VersionID        types.String `tfsdk:"version_id"`
-	Importable       types.Bool   `tfsdk:"importable"`
-	Reason           types.String `tfsdk:"reason"`
-}
-
 type taskDetailModel struct {
 	Description   types.String `tfsdk:"description"`
 	DiskImageSize types.Int64  `tfsdk:"disk_image_size"`

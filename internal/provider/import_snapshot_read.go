@@ -103,7 +103,7 @@ func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostic
 				"It is dropped from the state; the next apply imports the image anew.", id))
 			return true, diags
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := pause(ctx); err != nil {
 			diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 			return false, diags
 		}

@@ -91,7 +91,7 @@ func (c *connection) awaitSnapshot(ctx context.Context, id string) (ec2types.Sna
 		case s != nil && (s.State == ec2types.SnapshotStateCompleted || s.State == ""):
 			return *s, nil
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := pause(ctx); err != nil {
 			return ec2types.Snapshot{}, err
 		}
 	}
@@ -148,7 +148,7 @@ func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 		if time.Now().After(giveUp) {
 			return fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
 		}
-		if stopped := pause(ctx, pollEvery); stopped != nil {
+		if stopped := pause(ctx); stopped != nil {
 			return fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
 		}
 	}
@@ -157,7 +157,7 @@ func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 		if err != nil || s == nil {
 			return err
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := pause(ctx); err != nil {
 			return fmt.Errorf("waiting until snapshot %s is gone: %w", id, err)
 		}
 	}
@@ -247,9 +247,9 @@ func (c *connection) setVolume(ctx context.Context, m *importSnapshotModel) erro
 	return nil
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+// pause waits for the next poll, or until ctx ends.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
