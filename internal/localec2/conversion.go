@@ -250,7 +250,7 @@ func (c *conversion) writeVolume(ctx context.Context, source *sourceReader, img 
 	}})
 	switch {
 	case err == nil:
-		return written, file.Sync()
+		return written, flush(ctx, file)
 	case ctx.Err() != nil:
 		return written, context.Cause(ctx)
 	case target.failure() != nil:
@@ -259,6 +259,18 @@ func (c *conversion) writeVolume(ctx context.Context, source *sourceReader, img 
 		return written, sourceRefusal(source.failure())
 	}
 	return written, c.judge(source, nil, err)
+}
+
+// flush waits until the volume is on the disk, or the work is to end: a disk may take minutes, and Close and a cancel wait for none.
+func flush(ctx context.Context, file volumeFile) error {
+	flushed := make(chan error, 1)
+	go func() { flushed <- file.Sync() }()
+	select {
+	case err := <-flushed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // checksum hashes the file that was written, not the image: it is a statement about the volume.

@@ -1,6 +1,7 @@
 package localec2
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"modernc.org/sqlite"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
@@ -294,5 +296,76 @@ func TestCancelAgainstCompletion(t *testing.T) {
 			t.Errorf("after the cancel: %s, %v", *d.Status, d.SnapshotId)
 		}
 		h.wantVolume(t, sn, data)
+	})
+}
+
+// TestCloseIsQuick: a process that ends waits for no disk and no server, and leaves no growing volume.
+func TestCloseIsQuick(t *testing.T) {
+	t.Parallel()
+	closed := func(t *testing.T, h *host) {
+		t.Helper()
+		began := time.Now()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("Close took %s", took)
+		}
+		if left := h.files(t); len(left) != 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+	t.Run("while the disk takes its time", func(t *testing.T) {
+		t.Parallel()
+		h := newHost(t, nil)
+		h.put(t, "disk.img", pattern(4096, 1))
+		reached, release := make(chan struct{}), make(chan struct{})
+		h.volumes(volume{sync: func() error {
+			close(reached)
+			<-release
+			return nil
+		}})
+		timer := time.AfterFunc(20*time.Second, func() { close(release) })
+		h.importKey(t, "disk.img")
+		<-reached
+		closed(t, h)
+		if timer.Stop() {
+			close(release)
+		}
+	})
+	t.Run("while a large image is copied", func(t *testing.T) {
+		t.Parallel()
+		h := newHost(t, nil)
+		sparseImage(t, filepath.Join(h.bucket, "disk.img"), 64<<20)
+		reached := make(chan struct{})
+		var once sync.Once
+		h.volumes(volume{write: func() error {
+			once.Do(func() { close(reached) })
+			return nil
+		}})
+		h.importKey(t, "disk.img")
+		<-reached
+		closed(t, h)
+	})
+	t.Run("while a source does not answer", func(t *testing.T) {
+		t.Parallel()
+		reached := make(chan struct{})
+		h := newHost(t, func(c *Config) {
+			c.Images = &imagesource.Opener{S3: func(ctx context.Context, _ string) (*s3.Client, error) {
+				close(reached)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}
+		})
+		failed := make(chan int)
+		go func() {
+			status, _, _ := h.post(t, "Action", "ImportSnapshot", "DiskContainer.Url", "s3://images/disk.img")
+			failed <- status
+		}()
+		<-reached
+		closed(t, h)
+		if status := <-failed; status != 500 {
+			t.Errorf("the import was answered with %d", status)
+		}
 	})
 }

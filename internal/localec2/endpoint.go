@@ -221,7 +221,8 @@ func (e *Endpoint) Volume(ctx context.Context, snapshotID string) (Volume, error
 	return Volume{Path: strings.TrimRight(e.config.DataDir, "/") + "/" + volumesDir + "/" + snapshotID + volumeSuffix, SHA256: sha}, nil
 }
 
-// Close stops the workers, lets running requests end and closes the store. Unfinished tasks stay active for the next process.
+// Close stops the workers, lets running requests end and closes the store. Unfinished tasks stay active for the next process, which begins their
+// volumes anew. It waits for no image and no disk, only for a transaction that is under way.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true

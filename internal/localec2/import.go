@@ -223,6 +223,7 @@ func (r importRequest) location() (imagesource.Location, error) {
 func (e *Endpoint) checkSource(ctx context.Context, s scope, l imagesource.Location) error {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
+	defer context.AfterFunc(e.workers.ctx, cancel)() // Close waits for the answer
 	object, err := e.config.Images.Open(ctx, l)
 	if err == nil {
 		return object.Close()
