@@ -68,10 +68,10 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 		w.log.Info("import left for the next process", "task", t.ID)
 		return false, nil
 	case errors.As(err, &refused):
-		w.log.Warn("import refused", "task", t.ID, "source", c.location(), "message", refused.message, "error", refused.cause)
+		w.log.Warn("import refused", "task", t.ID, "source", c.task.location(), "message", refused.message, "error", refused.cause)
 		return false, w.refuse(j, refused.message)
 	}
-	w.log.Error("import failed", "task", t.ID, "source", c.location(), "error", err)
+	w.log.Error("import failed", "task", t.ID, "source", c.task.location(), "error", err)
 	return false, w.refuse(j, c.localError(err))
 }
 
@@ -89,15 +89,6 @@ type conversion struct {
 	partial string
 	percent atomic.Int64 // 0 until there is something to tell
 	told    atomic.Int64 // what the store knows of it
-}
-
-func (c *conversion) location() imagesource.Location {
-	if c.task.URL != "" {
-		if l, err := imagesource.ParseURL(c.task.URL); err == nil {
-			return l
-		}
-	}
-	return imagesource.Location{Bucket: c.task.Bucket, Key: c.task.Key}
 }
 
 // watch tells the store how far the work is, and the work when the task was canceled: by this process at once, by another one soon.
@@ -165,7 +156,7 @@ func (c *conversion) produce(ctx context.Context) (snapshot, error) {
 		return snapshot{}, context.Cause(ctx)
 	}
 
-	object, err := c.endpoint.config.Images.Open(ctx, c.location())
+	object, err := c.endpoint.config.Images.Open(ctx, c.task.location())
 	if err != nil {
 		return snapshot{}, sourceRefusal(err)
 	}

@@ -180,8 +180,9 @@ func (e *Endpoint) begin() bool {
 	return true
 }
 
-// Resume takes up this account's unfinished tasks, in every Region, whose images this process reaches. Tasks that another live process works on are left to it and taken over
-// when it dies. It may be called again at any time, and does nothing where there is no store yet.
+// Resume takes up this account's unfinished tasks, in every Region. Tasks that another live process works on are left to it and taken over when it
+// dies; those whose images this process does not reach get a status message that says whom they wait for, and no more. It may be called again at
+// any time, and does nothing where there is no store yet.
 func (e *Endpoint) Resume(ctx context.Context) error {
 	if !e.begin() {
 		return errors.New("resume imports: the local endpoint is closed")
@@ -198,10 +199,6 @@ func (e *Endpoint) Resume(ctx context.Context) error {
 		return err
 	}
 	for _, t := range tasks {
-		if t.Status == statusActive && !e.reaches(t) {
-			e.log.Info("import left to a process that has its bucket", "task", t.ID, "bucket", t.Bucket, "directory", t.ImageDir)
-			continue
-		}
 		e.workers.own(t.ID)
 	}
 	return nil

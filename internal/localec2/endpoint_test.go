@@ -49,10 +49,10 @@ func TestUnusableDataDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, body, _ := h.post(t, "Action", "ImportSnapshot", "DiskContainer.Url", "s3://images/disk.img")
-	if status != 500 || !strings.Contains(body, "<Code>InternalError</Code>") || !strings.Contains(body, h.config.DataDir) || !strings.Contains(body, "EC2_LOCAL_DATA_DIR") {
+	if status != 400 || !strings.Contains(body, "<Code>LocalError</Code>") || !strings.Contains(body, h.config.DataDir) || !strings.Contains(body, "EC2_LOCAL_DATA_DIR") {
 		t.Errorf("status %d %s", status, body)
 	}
-	if status, body, _ := h.post(t, "Action", "DescribeSnapshots"); status != 500 || !strings.Contains(body, "EC2_LOCAL_DATA_DIR") {
+	if status, body, _ := h.post(t, "Action", "DescribeSnapshots"); status != 400 || !strings.Contains(body, "EC2_LOCAL_DATA_DIR") {
 		t.Errorf("describe: status %d %s", status, body)
 	}
 	if err := h.Resume(t.Context()); err == nil || !strings.Contains(err.Error(), h.config.DataDir) {

@@ -47,8 +47,18 @@ func (e *Endpoint) asAPIError(action string, err error) *apiError {
 		return api
 	}
 	e.log.Error("request failed", "action", action, "error", err)
+	var unusable *unusableError
+	if errors.As(err, &unusable) {
+		// Clients try a 500 again, for minutes; a directory mends itself no more than a wrong request does.
+		return &apiError{Status: http.StatusBadRequest, Code: "LocalError", Message: err.Error()}
+	}
 	return &apiError{Status: http.StatusInternalServerError, Code: "InternalError", Message: "An internal error has occurred: " + err.Error()}
 }
+
+// unusableError is a data directory that no call can be served from.
+type unusableError struct{ error }
+
+func (e *unusableError) Unwrap() error { return e.error }
 
 // shorten keeps a caller's value from flooding messages and logs.
 func shorten(s string) string {

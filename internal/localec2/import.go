@@ -7,9 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -62,7 +59,7 @@ func (e *Endpoint) importSnapshot(s scope, p *params) (call, error) {
 	t := task{
 		ID: newID(taskPrefix), Account: s.Account, Region: s.Region,
 		ClientToken: token, RequestHash: r.hash(),
-		Description: r.Description, URL: r.URL, Bucket: location.Bucket, Key: location.Key, ImageDir: e.imageDir(location.Bucket),
+		Description: r.Description, URL: r.URL, Bucket: location.Bucket, Key: location.Key, Origin: e.origin(location),
 		DeclaredFormat: r.Format, Format: r.Format,
 		FailWith: e.config.Simulate.FailWith, Strict: e.config.Strict, Checksum: e.config.Checksum,
 		Status: statusActive, StatusMessage: messagePending,
@@ -245,36 +242,6 @@ func (e *Endpoint) checkSource(ctx context.Context, s scope, l imagesource.Locat
 		return failf("InvalidParameter", "User does not have access to the object. (%s)", err)
 	}
 	return failf("InvalidParameter", "User does not have access to the S3 object (%s/%s). (%s)", shorten(l.Bucket), shorten(l.Key), err)
-}
-
-// imageDir is the directory that a bucket stands for, "" where it is none.
-func (e *Endpoint) imageDir(bucket string) string {
-	dir, mapped := e.config.Images.Buckets[bucket]
-	if !mapped {
-		return ""
-	}
-	absolute, err := filepath.Abs(dir)
-	if err != nil {
-		return dir // the working directory is gone: what is relative to it cannot be told better
-	}
-	return absolute
-}
-
-// reaches says whether this process reads the image that the task was asked to import. Several configurations may share a data directory, and
-// their buckets of one name need not be one directory; an import must not fail, or get other bytes, because the wrong one resumed it. A directory
-// that is no more has moved, with its data directory, so the bucket of this process stands for it.
-func (e *Endpoint) reaches(t task) bool {
-	here := e.imageDir(t.Bucket)
-	switch {
-	case t.ImageDir == "":
-		return here == "" && (e.config.Images.Maps(t.Bucket) || strings.HasPrefix(t.URL, "https://"))
-	case here == "":
-		return false
-	case here == t.ImageDir:
-		return true
-	}
-	_, err := os.Stat(t.ImageDir)
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (e *Endpoint) mappedBuckets() string {

@@ -265,53 +265,6 @@ func TestSeveralProcesses(t *testing.T) {
 	eventually(t, func() bool { return len(h.files(t)) == tokens })
 }
 
-// TestResumeReachesImage: a process whose bucket of the same name is another directory leaves the import alone, unless the directory has moved.
-func TestResumeReachesImage(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		buckets func(h *host) map[string]string
-		moved   bool
-		resumed bool
-	}{
-		"the same directory":        {buckets: func(h *host) map[string]string { return h.config.Images.Buckets }, resumed: true},
-		"another directory":         {buckets: func(*host) map[string]string { return map[string]string{"images": t.TempDir()} }},
-		"no such bucket":            {buckets: func(*host) map[string]string { return nil }},
-		"the directory, moved away": {buckets: func(h *host) map[string]string { return map[string]string{"images": h.bucket + "-moved"} }, moved: true, resumed: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHost(t, func(c *Config) { c.Simulate.TaskDuration = 100 * time.Millisecond })
-			h.put(t, "disk.img", pattern(4096, 1))
-			id := h.importKey(t, "disk.img")
-			if err := h.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if tc.moved {
-				if err := os.Rename(h.bucket, h.bucket+"-moved"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			config := h.config
-			config.Images = &imagesource.Opener{Buckets: tc.buckets(h)}
-			next := &host{Endpoint: New(config), bucket: h.bucket}
-			defer next.Close()
-			next.inProcess()
-			if err := next.Resume(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if tc.resumed {
-				next.wait(t, id, statusCompleted)
-				return
-			}
-			next.workers.mu.Lock()
-			owned := len(next.workers.jobs)
-			next.workers.mu.Unlock()
-			if owned != 0 || aws.ToString(next.describe(t, id).Status) != statusActive {
-				t.Errorf("the task is worked on by a process that does not reach its image")
-			}
-		})
-	}
-}
-
 // TestSweep: what killed processes left goes, what others put there stays.
 func TestSweep(t *testing.T) {
 	t.Parallel()

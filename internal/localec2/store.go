@@ -173,7 +173,7 @@ func (s *store) unusable(err error) error {
 	if errors.As(err, &version) {
 		cure = "move the directory away, which keeps its snapshots for that version"
 	}
-	return fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; %s, or set data_dir (EC2_LOCAL_DATA_DIR) to another", s.dir, err, cure)
+	return &unusableError{fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; %s, or set data_dir (EC2_LOCAL_DATA_DIR) to another", s.dir, err, cure)}
 }
 
 func (s *store) close() error {
@@ -259,8 +259,8 @@ func selectRows[T any](t transaction, scan func(row *sql.Rows, v *T) error, quer
 	return found, rows.Err()
 }
 
-// schemaVersion goes up with every change of the tables. 1 was written with and without image_dir.
-const schemaVersion = 2
+// schemaVersion goes up with every change of the tables.
+const schemaVersion = 3
 
 // schema: everything is found by account and Region. Times are microseconds since 1970.
 const schema = `
@@ -280,7 +280,7 @@ CREATE TABLE tasks (
 	url TEXT NOT NULL,
 	s3_bucket TEXT NOT NULL,
 	s3_key TEXT NOT NULL,
-	image_dir TEXT NOT NULL,
+	origin TEXT NOT NULL,
 	declared_format TEXT NOT NULL,
 	format TEXT NOT NULL,
 	image_size INTEGER NOT NULL,

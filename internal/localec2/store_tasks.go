@@ -7,7 +7,7 @@ import (
 )
 
 const taskColumns = `seq, id, account, region, client_token, request_hash, created_at, due_at, fail_with, strict, checksum, description,
-	url, s3_bucket, s3_key, image_dir, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id`
+	url, s3_bucket, s3_key, origin, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id`
 
 // createTask stores a new task, or returns the one that was made with the same client token before. Of two processes with one token, one wins.
 func (s *store) createTask(t task) (stored *task, err error) {
@@ -19,10 +19,10 @@ func (s *store) createTask(t task) (stored *task, err error) {
 			}
 		}
 		_, err := tx.exec(`INSERT INTO tasks (id, account, region, client_token, request_hash, created_at, due_at, fail_with, strict, checksum, description,
-				url, s3_bucket, s3_key, image_dir, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id)
+				url, s3_bucket, s3_key, origin, declared_format, format, image_size, kms_key_arn, status, status_message, progress, snapshot_id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			t.ID, t.Account, t.Region, t.ClientToken, t.RequestHash, toMicros(t.CreatedAt), toMicros(t.DueAt), t.FailWith, t.Strict, t.Checksum, t.Description,
-			t.URL, t.Bucket, t.Key, t.ImageDir, t.DeclaredFormat, t.Format, t.ImageSize, t.KMSKeyARN, t.Status, t.StatusMessage, t.Progress, t.SnapshotID)
+			t.URL, t.Bucket, t.Key, t.Origin, t.DeclaredFormat, t.Format, t.ImageSize, t.KMSKeyARN, t.Status, t.StatusMessage, t.Progress, t.SnapshotID)
 		if err != nil {
 			return fmt.Errorf("store the task: %w", err)
 		}
@@ -86,6 +86,10 @@ func (s *store) unfinishedTasks(account string) (tasks []task, err error) {
 func (s *store) setValidated(id, format string, imageSize int64) (bool, error) {
 	return s.changeTask("UPDATE tasks SET format = ?, image_size = ?, status_message = ?, progress = max(progress, ?) WHERE id = ? AND status = 'active'",
 		format, imageSize, messageValidated, progressValidated, id)
+}
+
+func (s *store) setMessage(id, message string) (bool, error) {
+	return s.changeTask("UPDATE tasks SET status_message = ? WHERE id = ? AND status = 'active'", message, id)
 }
 
 func (s *store) setProgress(id string, percent int) (bool, error) {
@@ -161,7 +165,7 @@ func selectTasks(tx transaction, where string, args ...any) ([]task, error) {
 	return selectRows(tx, func(row *sql.Rows, t *task) error {
 		var created, due int64
 		err := row.Scan(&t.Seq, &t.ID, &t.Account, &t.Region, &t.ClientToken, &t.RequestHash, &created, &due, &t.FailWith, &t.Strict, &t.Checksum, &t.Description,
-			&t.URL, &t.Bucket, &t.Key, &t.ImageDir, &t.DeclaredFormat, &t.Format, &t.ImageSize, &t.KMSKeyARN, &t.Status, &t.StatusMessage, &t.Progress,
+			&t.URL, &t.Bucket, &t.Key, &t.Origin, &t.DeclaredFormat, &t.Format, &t.ImageSize, &t.KMSKeyARN, &t.Status, &t.StatusMessage, &t.Progress,
 			&t.SnapshotID)
 		t.CreatedAt, t.DueAt = fromMicros(created), fromMicros(due)
 		return err

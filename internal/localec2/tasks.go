@@ -34,7 +34,7 @@ type task struct {
 
 	Description      string
 	URL, Bucket, Key string // URL as given; Bucket and Key also where the URL names them
-	ImageDir         string // absolute directory that the bucket stood for, "" where it is none
+	Origin           string // where the image was found when the import was asked for: see origin
 	DeclaredFormat   string // as the request declared it
 	Format           string // as it is shown: declared or detected
 	ImageSize        int64  // bytes of the object, 0 until they are known

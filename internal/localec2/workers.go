@@ -3,6 +3,7 @@ package localec2
 import (
 	"context"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,7 +148,14 @@ func (w *workers) attempt(j *job) (finished bool, err error) {
 		if err := w.refuse(j, j.refusal); err != nil {
 			return false, err
 		}
+	case t.FailWith == "" && !w.endpoint.reaches(*t): // a simulated failure reads no image
+		return false, w.leave(*t)
 	default:
+		if strings.HasPrefix(t.StatusMessage, messageWaiting) {
+			if _, err := w.store.setMessage(t.ID, messagePending); err != nil {
+				return false, err
+			}
+		}
 		completed, err := w.convert(j, *t)
 		if completed || err != nil {
 			return completed, err
@@ -157,6 +165,17 @@ func (w *workers) attempt(j *job) (finished bool, err error) {
 		return true, nil
 	}
 	return true, w.store.finishTask(j.id)
+}
+
+// leave tells, where no one works on a task, whom it waits for. The caller holds the task's lock, so that it is true while it is written.
+func (w *workers) leave(t task) error {
+	message := t.waitingMessage()
+	if t.StatusMessage == message {
+		return nil
+	}
+	w.log.Warn("the image of an import is not reached from here", "task", t.ID, "message", message)
+	_, err := w.store.setMessage(t.ID, message)
+	return err
 }
 
 // refuse makes the task deleting, with the message. What the store does not take is kept for the next attempt, so that it is not for want of
