@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log"
 	"os"
@@ -32,10 +33,11 @@ func main() {
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, syscall.SIGTERM)
 
-	err := providerserver.Serve(context.Background(), func() fwprovider.Provider { return provider.New(version) }, providerserver.ServeOpts{
+	p := provider.New(version)
+	err := providerserver.Serve(context.Background(), func() fwprovider.Provider { return p }, providerserver.ServeOpts{
 		Address: provider.Address, Debug: *debug,
 	})
-	if err != nil {
+	if err = errors.Join(err, p.Close()); err != nil {
 		log.Fatal(err)
 	}
 }

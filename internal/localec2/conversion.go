@@ -63,7 +63,7 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 	switch {
 	case err == nil, errors.Is(cause, errInactive), errors.Is(err, errInactive):
 		w.log.Info("import ended by a cancel", "task", t.ID)
-		return false, nil
+		return false, nil //nolint:nilerr // a cancel is nobody's failure
 	case w.ctx.Err() != nil:
 		w.log.Info("import left for the next process", "task", t.ID)
 		return false, nil

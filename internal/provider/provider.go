@@ -4,33 +4,51 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
 // Address is the provider's address in the registries.
 const Address = "registry.terraform.io/ec2-import-snapshot/ec2"
 
-// ec2Provider is the provider `ec2`.
-type ec2Provider struct {
+// Provider is the provider `ec2`.
+type Provider struct {
 	version string
+
+	mu    sync.Mutex
+	local []*localec2.Endpoint
 }
 
 // New makes the provider; version is that of the build.
-func New(version string) provider.Provider { return &ec2Provider{version: version} }
+func New(version string) *Provider { return &Provider{version: version} }
+
+// Close ends the work of local backends without ending their imports, and clears away the volumes that were growing.
+func (p *Provider) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, endpoint := range p.local {
+		errs = append(errs, endpoint.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Metadata names the provider.
-func (p *ec2Provider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+func (p *Provider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName, resp.Version = "ec2", p.version
 }
 
 // Configure reads the provider block. It calls nothing: clients are made at their first use, so that a plan works where nothing needs AWS.
-func (p *ec2Provider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var m providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
@@ -45,6 +63,11 @@ func (p *ec2Provider) Configure(ctx context.Context, req provider.ConfigureReque
 		resp.Diagnostics.Append(diags...)
 		data.local, diags = m.localBackend(ctx, data.settings)
 		resp.Diagnostics.Append(diags...)
+		if data.local != nil {
+			p.mu.Lock()
+			p.local = append(p.local, data.local.endpoint)
+			p.mu.Unlock()
+		}
 		if data.local != nil && data.settings.Endpoints.EC2 != "" {
 			resp.Diagnostics.AddAttributeError(path.Root("endpoints"), "Endpoint and Local Backend", fmt.Sprintf(
 				"endpoints has ec2 = %q, but local answers EC2 in this process. Remove one of the two.", data.settings.Endpoints.EC2))
@@ -54,9 +77,9 @@ func (p *ec2Provider) Configure(ctx context.Context, req provider.ConfigureReque
 }
 
 // Resources lists what the provider manages.
-func (p *ec2Provider) Resources(context.Context) []func() resource.Resource {
+func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{newImportSnapshotResource}
 }
 
 // DataSources: there are none.
-func (p *ec2Provider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *Provider) DataSources(context.Context) []func() datasource.DataSource { return nil }

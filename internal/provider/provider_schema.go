@@ -19,7 +19,7 @@ import (
 const accountIDPattern = `^\d{12}$`
 
 // Schema describes the provider block: hashicorp/aws's names and block syntax, and local.
-func (p *ec2Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Turns disk images in Amazon S3 into EBS snapshots.",
 		Attributes: map[string]schema.Attribute{
