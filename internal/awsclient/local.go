@@ -24,7 +24,8 @@ const localEndpoint = "http://ec2.invalid"
 
 // NewLocal makes the client of the endpoint behind the transport. It asks nobody for anything: the configuration is written out here, because
 // loading one reads files and variables (AWS_CA_BUNDLE among them) that have no business in it. With transport nil there is no EC2.
-// S3 is there only if endpoints { s3 } names one: local means that nothing else leads to the network.
+// S3 is there only if endpoints { s3 } names one, then with the keys and the certificates of the environment too: local means that nothing else
+// leads to the network.
 func NewLocal(transport http.RoundTripper, s Settings, region, accountID string) (*Client, error) {
 	attempts, mode, err := s.retries()
 	if err != nil {

@@ -96,9 +96,13 @@ func facts(w *strings.Builder, m *importSnapshotModel, region, progress string, 
 	if progress != "" {
 		progress += " %"
 	}
+	message := d.StatusMessage.ValueString()
+	if strings.Contains(w.String(), message) {
+		message = "" // it is what the failure began with
+	}
 	for _, fact := range [][2]string{
 		{"task", m.ImportTaskID.ValueString()}, {"Region", region}, {"source", sourceText(ctx, m)}, {"format sent", format},
-		{"last status", d.Status.ValueString()}, {"last progress", progress}, {"time spent", elapsed.Round(time.Second).String()},
+		{"last status", d.Status.ValueString()}, {"last message", message}, {"last progress", progress}, {"time spent", elapsed.Round(time.Second).String()},
 	} {
 		if fact[1] != "" {
 			fmt.Fprintf(w, "  %-14s %s\n", fact[0]+":", fact[1])
