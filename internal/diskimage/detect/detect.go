@@ -10,6 +10,7 @@ import (
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/raw"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhdx"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
 )
 
@@ -97,6 +98,12 @@ func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
 	switch family(got) {
 	case RAW:
 		return openRAW(r, size)
+	case VHDX:
+		img, err := vhdx.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{Image: img, Format: VHDX, SubFormat: img.SubFormat()}, nil
 	case VMDK:
 		img, err := vmdk.Open(r, size)
 		if err != nil {
@@ -136,8 +143,6 @@ func unsupported(v *view, f Format) error {
 		if e.SubFormat == differencing {
 			e.Reason, e.Cure = "it is differencing: it holds only what differs from a parent", "merge it into its parent first"
 		}
-	case VHDX:
-		e.Reason, e.Cure = "this version does not read VHDX images yet", qemuCure("vhdx")
 	case QCOW, QCOW2, QED, VDI, Parallels, DMG:
 		e.Reason, e.Cure = "EC2 does not import this format", qemuCure(strings.ToLower(string(f)))
 	case ISO:

@@ -156,6 +156,7 @@ func TestDetect(t *testing.T) {
 func TestOpenDeclared(t *testing.T) {
 	stream := testimage.StreamOptimized(testimage.GDAtEnd, bytes.Repeat([]byte("disk"), 1000))
 	fixed := join(bytes.Repeat([]byte{1}, 4096), footer(2))
+	sparse := testimage.VHDX{Size: 3 << 20}.Build(testimage.Run{Data: []byte("disk")}).Data
 	raw := bytes.Repeat([]byte{1}, 1000)
 	qcow := place(4096, 0, "QFI\xfb\x00\x00\x00\x03")
 	for _, c := range []struct {
@@ -186,7 +187,11 @@ func TestOpenDeclared(t *testing.T) {
 		{"", qcow, "", 0, "", "unsupported QCOW2"},
 		{"VHD", fixed, "", 0, "", "unsupported VHD (fixed): this version does not read VHD images yet; convert it with `qemu-img convert -f vpc -O raw"},
 		{"", join(footer(4), footer(4)), "", 0, "", "unsupported VHD (differencing)"},
-		{"", place(4096, 0, "vhdxfile"), "", 0, "", "unsupported VHDX: this version does not read VHDX images yet; convert it"},
+		{"", sparse, detect.VHDX, 3 << 20, "", ""},
+		{"vhdx", sparse, detect.VHDX, 3 << 20, "", ""},
+		{"RAW", sparse, detect.RAW, int64(len(sparse)), "", ""},
+		{"VHD", sparse, "", 0, detect.VHDX, ""},
+		{"VHDX", place(4096, 0, "vhdxfile"), "", 0, "", "corrupt VHDX: header section"},
 		{"", join(place(40<<10, 32769, "CD001")), "", 0, "", "unsupported ISO: "},
 		{"", nil, "", 0, "", "unsupported EMPTY"},
 		{"RAW", nil, "", 0, "", "unsupported EMPTY"},

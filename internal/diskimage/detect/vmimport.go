@@ -37,6 +37,9 @@ func VMImport(img *Image, err error) Verdict {
 		if u.Format == string(VMDK) && v.Importable { // stream-optimized, but a delta or of a geometry that no known tool writes
 			v = Verdict{StatusMessage: msgVMDK}
 		}
+		if u.Format == string(VHDX) { // it needs a parent, or a reader that knows what is not known here; no words of VM Import are known for either
+			v = Verdict{StatusMessage: fmt.Sprintf(msgOurReasons, u.Reason)}
+		}
 		if !v.Importable {
 			v.Reason, v.Cure = u.Reason, u.Cure
 		}

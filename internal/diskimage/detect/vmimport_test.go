@@ -19,6 +19,10 @@ func TestVMImport(t *testing.T) {
 		format = "ClientError: Disk validation failed [Unsupported specified file format]"
 		own    = "ClientError: Disk validation failed [corrupt VMDK: "
 	)
+	vhdx := func(v testimage.VHDX) []byte {
+		v.Size = 2 << 20
+		return v.Build(testimage.Run{Data: []byte("disk")}).Data
+	}
 	build := func() *testimage.Stream {
 		return testimage.VMDK{Layout: testimage.GDPatched, Size: 64 << 10}.Build(testimage.Run{Data: bytes.Repeat([]byte("disk"), 16<<10)})
 	}
@@ -42,7 +46,12 @@ func TestVMImport(t *testing.T) {
 		{"QCOW2 declared RAW", "RAW", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), ""},
 		{"fixed VHD", "VHD", join(make([]byte, 4096), footer(2)), ""},
 		{"dynamic VHD", "VHD", join(footer(3), make([]byte, 4096), footer(3)), ""},
-		{"VHDX", "", place(4096, 0, "vhdxfile"), ""},
+		{"dynamic VHDX", "", vhdx(testimage.VHDX{}), ""},
+		{"fixed VHDX", "VHDX", vhdx(testimage.VHDX{Fixed: true}), ""},
+		{"VHDX with sectors of 4096 bytes", "VHDX", vhdx(testimage.VHDX{LogicalSector: 4096}), ""},
+		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Parent: true}), "ClientError: Disk validation failed [it is differencing: it holds only what differs from a parent]"},
+		{"damaged VHDX", "VHDX", place(4096, 0, "vhdxfile"), "ClientError: Disk validation failed [corrupt VHDX: header section at byte 0: " +
+			"the file ends after 4096 of its 1048576 bytes: it was cut off]"},
 		{"monolithicSparse", "VMDK", stream(func(s *testimage.Stream) { s.Data[10], s.Data[77] = 0, 0 }), vmdk},
 		{"descriptor alone", "", []byte("# Disk DescriptorFile\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"x\""), vmdk},
 		{"COWD", "VMDK", place(4096, 0, "COWD"), vmdk},
