@@ -306,3 +306,16 @@ func (f *VHDXFile) WriteLog(at int64, b []byte) int64 {
 	}
 	return at % f.LogSize
 }
+
+// SumLog makes the checksums of all entries in the log right, as far as their lengths make sense.
+func (f *VHDXFile) SumLog() {
+	log := f.Data[f.Log : f.Log+f.LogSize]
+	for at := int64(0); at < f.LogSize; at += 4096 {
+		length := int64(binary.LittleEndian.Uint32(log[at+8:]))
+		if string(log[at:at+4]) == "loge" && length >= 4096 && length <= f.LogSize {
+			e := slices.Clone(slices.Concat(log[at:], log)[:length])
+			SumVHDXLogEntry(e)
+			f.WriteLog(at, e[:4096])
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 type header struct {
 	at         int64
 	sequence   uint64
-	logGUID    guidText
+	logGUID    [16]byte
 	logVersion uint16
 	version    uint16
 	logLength  int64
@@ -20,7 +20,7 @@ type header struct {
 }
 
 // dirty tells whether the log holds writes that never reached their places.
-func (h *header) dirty() bool { return h.logGUID != noGUID }
+func (h *header) dirty() bool { return h.logGUID != [16]byte{} }
 
 // readHeader takes the valid header with the larger sequence number.
 func readHeader(s *source) (header, error) {
@@ -68,7 +68,7 @@ func parseHeader(b []byte, at int64) (h header, valid bool) {
 	h = header{
 		at:         at,
 		sequence:   le.Uint64(b[8:]),
-		logGUID:    readGUID(b[48:]),
+		logGUID:    [16]byte(b[48:64]),
 		logVersion: le.Uint16(b[64:]),
 		version:    le.Uint16(b[66:]),
 		logLength:  int64(le.Uint32(b[68:])),
@@ -87,7 +87,7 @@ func (h *header) check(size int64) error {
 	case h.dirty() && h.logVersion != 0:
 		return bad("LogVersion", h.logVersion, "only version 0 exists, and there is a log to replay")
 	case h.logLength == 0 && h.dirty():
-		return bad("LogLength", h.logLength, fmt.Sprintf("there is a log to replay (LogGuid %s), but no room for it", h.logGUID))
+		return bad("LogLength", h.logLength, fmt.Sprintf("there is a log to replay (LogGuid %s), but no room for it", readGUID(h.logGUID[:])))
 	case h.logLength == 0:
 		return nil
 	case h.logLength%mib != 0:

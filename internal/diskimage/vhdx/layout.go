@@ -92,11 +92,11 @@ const (
 	// maxFileSize is twice the largest disk: room for every block and for all structures. One bit per MiB of it, 16 MiB, finds blocks that overlap.
 	maxFileSize = 128 * tib
 
-	// maxLogSize is also what microsoft/openvmm takes. A log of that size holds at most 256 Ki entries, 10 MiB here.
+	// maxLogSize is also what microsoft/openvmm takes. The log is searched in a window of 1 MiB.
 	maxLogSize = gib
 
 	// maxLogWrites is how many pages of 4 KiB a log of maxLogSize can hold; only zero descriptors, of 32 bytes each, can make more: a log bomb. A
-	// write costs 40 bytes here and at most twice 16 in the overlay; a page's content stays in the file's log. That makes 18 MiB.
+	// write costs 40 bytes here and at most twice 16 in the overlay, 18 MiB in all; a page's content stays in the file's log.
 	maxLogWrites = maxLogSize / logSector
 )
 
@@ -109,14 +109,15 @@ func readGUID(b []byte) guidText {
 	return guidText(fmt.Sprintf("%08X-%04X-%04X-%X-%X", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]), b[8:10], b[10:16]))
 }
 
-const noGUID = guidText("00000000-0000-0000-0000-000000000000")
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	noChecksum [4]byte
+)
 
 // checksum is the CRC-32C of b with the checksum field taken for zero.
 func checksum(b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, b[:checksumOffset])
-	sum = crc32.Update(sum, castagnoli, make([]byte, 4))
+	sum = crc32.Update(sum, castagnoli, noChecksum[:])
 	return crc32.Update(sum, castagnoli, b[checksumOffset+4:])
 }
 

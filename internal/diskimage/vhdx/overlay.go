@@ -39,7 +39,7 @@ func (o *overlay) find(at int64) (*write, int64) {
 // newOverlay settles which write is seen where: the later one. It sweeps over the file, with the writes that cover the place at hand in a heap, so
 // that a log full of ranges that cover each other costs no more than any other.
 func newOverlay(writes []write) *overlay {
-	o := &overlay{writes: writes}
+	o := &overlay{writes: writes, segments: make([]segment, 0, 2*len(writes)+1)}
 	order := make([]int32, len(writes))
 	for k := range order {
 		order[k] = int32(k)
