@@ -54,6 +54,11 @@ func TestCorpus(t *testing.T) {
 			if verdict.Importable != accept {
 				t.Errorf("importable %v, the manifest says %q (%+v)", verdict.Importable, row.ExpectStrict, verdict)
 			}
+			if wrong, ok := strings.CutPrefix(row.SHA256, "WRONG-IF-PRODUCED:"); ok && err == nil {
+				if sum, err := convert.SHA256(t.Context(), img); err == nil && sum == wrong {
+					t.Error("produced what a broken reader produces")
+				}
+			}
 			if !readHere(row) {
 				if _, ok := errors.AsType[*diskimage.UnsupportedError](err); !ok {
 					t.Errorf("Open: %v, want an UnsupportedError", err)
@@ -62,6 +67,9 @@ func TestCorpus(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatalf("Open: %v", err)
+			}
+			if img.SubFormat != subFormat(row) {
+				t.Errorf("sub-format %q, want %q", img.SubFormat, subFormat(row))
 			}
 			if img.Size() != row.VirtualSize {
 				t.Errorf("size %d, want %d", img.Size(), row.VirtualSize)
@@ -80,13 +88,27 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// readHere: RAW, VHDX, and VMDKs whose header is of a stream; nothing that needs a parent.
+// readHere: images that are one file and need no parent.
 func readHere(row testimage.Row) bool {
-	if row.Format == "detect" {
+	switch row.Format {
+	case "detect":
 		return detectWants[row.SubFormat] == detect.RAW
-	}
-	if row.Format == "VHDX" {
+	case "VHD", "VHDX":
 		return !strings.HasPrefix(row.SubFormat, "differencing")
+	case "VMDK":
+		sub := subFormat(row)
+		return sub == "streamOptimized" || sub == "monolithicSparse" && !strings.Contains(row.SubFormat, "delta")
+	default:
+		return row.Format == "RAW"
 	}
-	return row.Format == "RAW" || row.Format == "VMDK" && strings.HasPrefix(row.SubFormat, "streamOptimized")
+}
+
+// subFormat is the first word of the manifest's description.
+func subFormat(row testimage.Row) string {
+	switch row.Format {
+	case "VHD", "VHDX", "VMDK":
+		return strings.TrimRight(strings.Fields(row.SubFormat)[0], ",")
+	default:
+		return ""
+	}
 }
