@@ -136,8 +136,8 @@ func startsText(any ...string) func(*view) (bool, error) {
 	}
 }
 
-func corruptMagic(f Format, structure, field string, at int64, value any, reason string) error {
-	return &diskimage.CorruptError{Format: string(f), Structure: structure, Field: field, Offset: at, Value: value, Reason: reason}
+func corruptHeader(f Format, field string, value any, reason string) error {
+	return &diskimage.CorruptError{Format: string(f), Structure: "header", Field: field, Value: value, Reason: reason}
 }
 
 func isHostedSparse(v *view) (bool, error) {
@@ -145,10 +145,10 @@ func isHostedSparse(v *view) (bool, error) {
 		return false, nil
 	}
 	if len(v.head) < 8 {
-		return true, corruptMagic(VMDK, "header", "", 0, nil, "the file ends inside it")
+		return true, corruptHeader(VMDK, "", nil, "the file ends inside it")
 	}
 	if version := binary.LittleEndian.Uint32(v.head[4:]); version < 1 || version > 3 {
-		return true, corruptMagic(VMDK, "header", "version", 0, version, "versions 1 to 3 exist")
+		return true, corruptHeader(VMDK, "version", version, "versions 1 to 3 exist")
 	}
 	return true, nil
 }
@@ -191,11 +191,11 @@ func isQCOW(from, to uint32) func(*view) (bool, error) {
 			return false, nil
 		}
 		if len(v.head) < 8 {
-			return true, corruptMagic(QCOW, "header", "", 0, nil, "the file ends inside it")
+			return true, corruptHeader(QCOW, "", nil, "the file ends inside it")
 		}
 		version := binary.BigEndian.Uint32(v.head[4:])
 		if version < 1 || version > 3 {
-			return true, corruptMagic(QCOW, "header", "version", 0, version, "versions 1 to 3 exist")
+			return true, corruptHeader(QCOW, "version", version, "versions 1 to 3 exist")
 		}
 		return version >= from && version <= to, nil
 	}

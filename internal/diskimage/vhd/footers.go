@@ -16,10 +16,22 @@ type footers struct {
 	damage error // what is wrong with the other footer; nil where there is nothing to say against it
 }
 
+// candidate is a place where a footer should be.
+type candidate struct {
+	footer
+
+	at    int64
+	wrong error // nil for a sound footer
+}
+
+func (c candidate) sound() bool { return c.wrong == nil }
+
+func (c candidate) fixed() bool { return c.sound() && c.diskType == typeFixed }
+
 // readFooters decides which footer rules. A fixed disk has one, at the end. The others have a copy at byte 0, which rules where the one at the end
 // is damaged or missing: a writer that died while it appended a block leaves such a file. Two sound ones must agree, or nobody knows the disk.
 func readFooters(r io.ReaderAt, size int64) (footers, error) {
-	trailer, end, trailerErr, err := readTrailer(r, size)
+	trailer, err := readTrailer(r, size)
 	if err != nil {
 		return footers{}, err
 	}
@@ -27,43 +39,45 @@ func readFooters(r io.ReaderAt, size int64) (footers, error) {
 	if err := readFull(r, front, 0); err != nil {
 		return footers{}, fmt.Errorf("read the beginning of the VHD: %w", err)
 	}
-	copied, copyErr := parseFooter(front, 0)
+	copied := candidate{}
+	copied.footer, copied.wrong = parseFooter(front, 0)
+	f := footers{footer: trailer.footer, at: trailer.at, end: trailer.at}
 	switch {
-	case trailerErr == nil && trailer.diskType == typeFixed && (copyErr != nil || copied.diskType == typeFixed):
-		return footers{footer: trailer, at: end, end: end}, nil // what is at byte 0 are the disk's own bytes
-	case trailerErr == nil && copyErr != nil:
-		return footers{footer: trailer, at: end, end: end, damage: copyErr}, nil
-	case trailerErr == nil:
-		return footers{footer: trailer, at: end, end: end}, agree(trailer, copied, end)
-	case copyErr == nil && copied.diskType != typeFixed:
-		return footers{footer: copied, end: end, damage: trailerErr}, nil
-	case copyErr != nil && hasCookie(front) && end == size: // two of them are wrong, and only this one is there
-		return footers{}, copyErr
+	case trailer.fixed() && (!copied.sound() || copied.fixed()):
+		return f, nil // what is at byte 0 are the disk's own bytes
+	case trailer.sound() && copied.sound():
+		return f, agree(trailer, copied)
+	case trailer.sound():
+		f.damage = copied.wrong
+		return f, nil
+	case copied.sound() && !copied.fixed():
+		f.footer, f.at, f.damage = copied.footer, copied.at, trailer.wrong
+		return f, nil
+	case !copied.sound() && hasCookie(front) && trailer.at == size: // two of them are wrong, and only this one is there
+		return footers{}, copied.wrong
 	default:
-		return footers{}, trailerErr
+		return footers{}, trailer.wrong
 	}
 }
 
-// readTrailer reads the footer at the end, of 512 bytes or of 511. trailerErr is what is wrong with it.
-func readTrailer(r io.ReaderAt, size int64) (f footer, end int64, trailerErr, err error) {
+// readTrailer reads the footer at the end, of 512 bytes or of 511. A file that has none has it behind its end.
+func readTrailer(r io.ReaderAt, size int64) (candidate, error) {
 	tail := make([]byte, min(size, footerSize))
 	if err := readFull(r, tail, size-int64(len(tail))); err != nil {
-		return footer{}, 0, nil, fmt.Errorf("read the end of the VHD: %w", err)
+		return candidate{}, fmt.Errorf("read the end of the VHD: %w", err)
 	}
-	if hasCookie(tail) {
-		end = size - int64(len(tail))
-		f, trailerErr = parseFooter(tail, end)
-		return f, end, trailerErr, nil
-	}
-	if short := tail[max(0, len(tail)-shortFooterSize):]; hasCookie(short) {
-		end = size - int64(len(short))
-		f, trailerErr = parseFooter(append(short, 0), end)
-		return f, end, trailerErr, nil
-	}
-	return footer{}, size, &diskimage.CorruptError{
+	c := candidate{at: size, wrong: &diskimage.CorruptError{
 		Format: format, Structure: "footer", Offset: max(0, size-footerSize),
 		Reason: "the file does not end in a footer: it was cut off, or something follows it",
-	}, nil
+	}}
+	if short := tail[max(0, len(tail)-shortFooterSize):]; hasCookie(tail) {
+		c.at = size - int64(len(tail))
+		c.footer, c.wrong = parseFooter(tail, c.at)
+	} else if hasCookie(short) {
+		c.at = size - int64(len(short))
+		c.footer, c.wrong = parseFooter(append(short, 0), c.at)
+	}
+	return c, nil
 }
 
 func hasCookie(b []byte) bool {
@@ -71,10 +85,10 @@ func hasCookie(b []byte) bool {
 }
 
 // agree compares what decides about the content of the disk.
-func agree(trailer, copied footer, at int64) error {
+func agree(trailer, copied candidate) error {
 	conflict := func(field string, value, want any) error {
 		return &diskimage.CorruptError{
-			Format: format, Structure: "footer", Field: field, Offset: at, Value: value, Reason: fmt.Sprintf("its copy at byte 0 says %v, and both are sound", want),
+			Format: format, Structure: "footer", Field: field, Offset: trailer.at, Value: value, Reason: fmt.Sprintf("its copy at byte 0 says %v, and both are sound", want),
 		}
 	}
 	switch {

@@ -135,7 +135,10 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal("the bytes differ")
 		}
 		stored := int64(0)
-		for e := range img.Extents() {
+		for e, err := range img.Extents() {
+			if err != nil {
+				t.Fatal(err)
+			}
 			stored += e.Length
 		}
 		want := v.Size

@@ -32,7 +32,7 @@ func TestRefusals(t *testing.T) {
 		return func(f *testimage.VHDFile) { put32(f.Data, f.BAT+4*index, sector) }
 	}
 	type change = func(*testimage.VHD)
-	var fixed change = func(v *testimage.VHD) { v.Fixed = true }
+	fixed := func(v *testimage.VHD) { v.Fixed = true }
 	for _, c := range []struct {
 		name   string
 		change change
@@ -67,6 +67,7 @@ func TestRefusals(t *testing.T) {
 		{"block size 2 GiB", nil, header(32, 1<<31), "do not end before byte"},
 		{"no table entries", nil, header(28, 0), "max table entries = 0"},
 		{"one table entry too few", nil, header(28, 19), "max table entries = 19: a disk of 79360 bytes has 20 blocks"},
+		{"one table entry too few for the last sector", func(v *testimage.VHD) { v.Size = 19*block + 512 }, header(28, 19), "has 20 blocks"},
 		{"4 billion table entries", nil, header(28, 1<<32-1), "a table of 4294967295 entries"},
 		{"table offset 0", nil, func(f *testimage.VHDFile) { put64(f.Data, f.Header+16, 0) }, "table offset = 0"},
 		{"table offset beyond the file", nil, func(f *testimage.VHDFile) { put64(f.Data, f.Header+16, 1<<40) }, "table offset = 1099511627776"},
@@ -97,6 +98,20 @@ func TestRefusals(t *testing.T) {
 			entry(0, uint32(at/512-1))(f)
 		}, ""},
 		{"a block over what the last one needs", nil, func(f *testimage.VHDFile) { entry(9, uint32(f.Block[19]/512-8))(f) }, "lie over each other"},
+		{"the last block stored short, and others behind it", func(v *testimage.VHD) {
+			for k := range int64(20) {
+				v.Order = append(v.Order, 19-k)
+			}
+		}, func(f *testimage.VHDFile) {
+			end := f.Block[19] + f.Bitmap + 1536
+			f.Data = slices.Delete(f.Data, int(end), int(end+block-1536))
+			f.Footer -= block - 1536
+			for index, at := range f.Block {
+				if index != 19 {
+					entry(index, uint32((at-block+1536)/512))(f)
+				}
+			}
+		}, ""},
 		{"more blocks than the file has room for", nil, func(f *testimage.VHDFile) {
 			for k := range int64(20) {
 				entry(k, uint32(f.Block[0]/512))(f)
@@ -194,7 +209,9 @@ func TestFooters(t *testing.T) {
 		{name: "fixed, checksum", fixed: fixed, damage: flip(trailer(200)), refused: "footer at byte 79360, checksum"},
 		{name: "fixed, no footer", fixed: fixed, damage: func(f *testimage.VHDFile) { f.Data = f.Data[:f.Footer] }, refused: "does not end in a footer"},
 		{name: "fixed, whose data begin with a damaged footer", fixed: fixed, damage: func(f *testimage.VHDFile) { copy(f.Data, "conectix") }, untouched: true},
-		{name: "fixed, whose data begin with a fixed footer", fixed: fixed, damage: func(f *testimage.VHDFile) { copy(f.Data, f.Data[f.Footer:]) }, untouched: true},
+		{name: "fixed, whose data begin with a fixed disk's footer", fixed: fixed, damage: func(f *testimage.VHDFile) {
+			copy(f.Data, testimage.VHD{Fixed: true, Size: 512}.Build().Data[512:])
+		}, untouched: true},
 		{name: "dynamic, nothing wrong", fixed: dynamic, damage: func(*testimage.VHDFile) {}, untouched: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

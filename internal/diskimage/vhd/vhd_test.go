@@ -197,9 +197,9 @@ func TestExtents(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("fixed %v: extents %v, want %v", c.fixed, got, c.want)
 		}
-		for e := range img.Extents() { // one that stops early
-			if e != c.want[0] {
-				t.Errorf("fixed %v: first extent %v", c.fixed, e)
+		for e, err := range img.Extents() { // one that stops early
+			if err != nil || e != c.want[0] {
+				t.Errorf("fixed %v: first extent %v, %v", c.fixed, e, err)
 			}
 			break
 		}
@@ -286,6 +286,37 @@ func TestManyWindows(t *testing.T) {
 			t.Errorf("at %d: %v, or other bytes", r.Offset, err)
 		}
 	}
+}
+
+// A table once read serves many reads: an image in S3 costs a request for each.
+func TestWindowsAreKept(t *testing.T) {
+	v, runs, _ := small()
+	f := v.Build(runs...)
+	r := &counting{ReaderAt: bytes.NewReader(f.Data)}
+	img, err := vhd.Open(r, int64(len(f.Data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reads = 0
+	for range 10 {
+		if _, err := img.ReadAt(make([]byte, block), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.reads != 11 {
+		t.Errorf("%d reads, want 1 of the table and 10 of the block", r.reads)
+	}
+}
+
+type counting struct {
+	io.ReaderAt
+
+	reads int
+}
+
+func (c *counting) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	return c.ReaderAt.ReadAt(p, off)
 }
 
 // An error of the source is passed on as it is; it is not the image's fault.
