@@ -49,7 +49,7 @@ func TestDamaged(t *testing.T) {
 		{"regions: BAT in the header section", func(f *testimage.VHDXFile) { f.Put64(bat(f)+16, 0) }, "FileOffset of region 2DC27766-F623-4200-9D64-115E9BFD4A08 = 0"},
 		{"regions: BAT at no MiB", func(f *testimage.VHDXFile) { f.Put64(bat(f)+16, 3*mib+512) }, "FileOffset of region 2DC27766"},
 		{"regions: BAT behind the end", func(f *testimage.VHDXFile) { f.Put64(bat(f)+16, 1<<40) }, "does not fit into the file"},
-		{"regions: BAT far behind the end", func(f *testimage.VHDXFile) { f.Put64(bat(f)+16, 1<<63) }, "does not fit into the file"},
+		{"regions: BAT far behind the end", func(f *testimage.VHDXFile) { f.Put64(bat(f)+16, 1<<63+1<<30) }, "does not fit into the file"},
 		{"regions: BAT of no length", func(f *testimage.VHDXFile) { f.Put32(bat(f)+24, 0) }, "Length of region 2DC27766-F623-4200-9D64-115E9BFD4A08 = 0"},
 		{"regions: BAT of 512 bytes", func(f *testimage.VHDXFile) { f.Put32(bat(f)+24, 512) }, "Length of region 2DC27766-F623-4200-9D64-115E9BFD4A08 = 512"},
 		{"regions: BAT of 4 GiB", func(f *testimage.VHDXFile) { f.Put32(bat(f)+24, 0xfff00000) }, "does not fit into the file"},
@@ -92,7 +92,7 @@ func TestDamaged(t *testing.T) {
 
 		{"reserved bits of an entry", func(f *testimage.VHDXFile) { f.SetEntry(2, 8) }, "entry of block 2 = 0x0000000000000008: reserved bits"},
 		{"block behind the end", func(f *testimage.VHDXFile) { f.SetEntry(2, 1<<40|data) }, "FileOffsetMB of block 2 = 1048576"},
-		{"block far behind the end", func(f *testimage.VHDXFile) { f.SetEntry(2, 1<<63|data) }, "FileOffsetMB of block 2"},
+		{"block far behind the end", func(f *testimage.VHDXFile) { f.SetEntry(2, 1<<64-mib|data) }, "FileOffsetMB of block 2"},
 		{"block in the header section", func(f *testimage.VHDXFile) { f.SetEntry(2, data) }, "FileOffsetMB of block 2 = 0"},
 		{"block over the log", func(f *testimage.VHDXFile) { f.SetEntry(2, mib|data) }, "FileOffsetMB of block 2 = 1: it overlaps the log"},
 		{"block over the metadata", func(f *testimage.VHDXFile) { f.SetEntry(2, 2*mib|data) }, "it overlaps the metadata"},
@@ -118,6 +118,23 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// Blocks of more than 1 MiB may overlap anywhere.
+func TestOverlapInsideBlock(t *testing.T) {
+	v := testimage.VHDX{Size: 16 * mib, BlockSize: 4 * mib}
+	for _, shift := range []int64{-1, 0, 1, 3} {
+		f := v.Build(testimage.Run{Data: pattern(4*mib, 1)})
+		f.Data = append(f.Data, make([]byte, 4*mib)...)
+		f.SetEntry(1, uint64(f.Block[0]+shift*mib)|data)
+		want := "it overlaps another block"
+		if shift < 0 {
+			want = "it overlaps the BAT"
+		}
+		if _, err := open(f); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d MiB behind another: %v, want %q", shift, err, want)
+		}
+	}
+}
+
 // What does not concern the reader, or what there is a copy of, is no reason to refuse.
 func TestTolerated(t *testing.T) {
 	const (
@@ -126,9 +143,9 @@ func TestTolerated(t *testing.T) {
 	)
 	unknown := "DEADBEEF-0000-0000-0000-000000000001"
 	for name, change := range map[string]func(f *testimage.VHDXFile){
-		"first header damaged":              func(f *testimage.VHDXFile) { f.Data[h1+9] ^= 1 },
-		"second header damaged":             func(f *testimage.VHDXFile) { f.Data[h2+9] ^= 1 },
-		"first header is of another format": func(f *testimage.VHDXFile) { f.Data[h1] ^= 1; f.Sum() },
+		"first header damaged":               func(f *testimage.VHDXFile) { f.Data[h1+9] ^= 1 },
+		"second header damaged":              func(f *testimage.VHDXFile) { f.Data[h2+9] ^= 1 },
+		"second header is of another format": func(f *testimage.VHDXFile) { f.Data[h2] ^= 1; f.Put16(h2+66, 9); f.Sum() },
 		"older header is of a newer version": func(f *testimage.VHDXFile) {
 			f.Put16(h1+66, 9)
 			f.Sum()

@@ -198,7 +198,7 @@ func (r *ring) parse(b []byte, at int64) (e entry, ok bool) {
 		flushed:     le.Uint64(b[48:]),
 		fileEnd:     le.Uint64(b[56:]),
 	}
-	return e, e.length%logSector == 0 && e.length >= e.descriptorBytes() && e.length <= r.length && e.tail%logSector == 0 && e.sequence != 0
+	return e, e.length%logSector == 0 && e.length >= e.descriptorBytes() && e.length <= r.length && e.sequence != 0
 }
 
 // entry looks at a place for an entry that was written completely: the checksum holds, and every sector and descriptor bears its sequence number.

@@ -122,6 +122,7 @@ func TestActiveSequence(t *testing.T) {
 			[]written{{100 * page, 5, 100 * page, "", 0, nil}, {mib - entry, 4, mib - entry, "", 1, nil}, {0, 5, mib - entry, "", 1, nil}, {entry, 6, mib - entry, "", 2, nil}},
 			[]uint64{0, 5, 6},
 		},
+		{"wraps into another sequence", []written{{mib - entry, 7, mib - entry, "", 0, nil}, {0, 20, mib - entry, "", 1, nil}}, []uint64{7, 0}},
 		{"an older sequence behind it", []written{{0, 8, 0, "", 0, nil}, {entry, 3, entry, "", 1, nil}}, []uint64{8, 0}},
 		{"a newer sequence behind it", []written{{0, 3, 0, "", 0, nil}, {entry, 8, entry, "", 1, nil}}, []uint64{0, 8}},
 		{"a gap in the numbers", []written{{0, 1, 0, "", 0, nil}, {entry, 3, 0, "", 1, nil}}, []uint64{1, 0}}, // its tail is outside
@@ -327,6 +328,21 @@ func TestFileLengths(t *testing.T) {
 				t.Error("the bytes differ")
 			}
 		})
+	}
+}
+
+// The log may hold the content of what the file is to become longer by.
+func TestLoggedGap(t *testing.T) {
+	v, runs, disk := small()
+	f := v.Build(runs...)
+	f.SetLogGUID(logGUID)
+	last := f.Block[7]
+	e := entry(f, 1, 0, lost(f, last), lost(f, last+4096))
+	e.Flushed = last
+	f.WriteLog(0, e.Bytes())
+	f.Data = f.Data[:last]
+	if !bytes.Equal(readAll(t, mustOpen(t, f)), disk) {
+		t.Error("the bytes differ")
 	}
 }
 
