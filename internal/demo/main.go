@@ -17,7 +17,7 @@ import (
 func main() {
 	cli := flag.String("cli", "terraform", "terraform or tofu")
 	cliConfig := flag.String("cli-config", "", "CLI configuration in whose mirror the provider is installed")
-	image := flag.String("image", "", "a disk image of your own: RAW or streamOptimized VMDK")
+	image := flag.String("image", "", "a disk image of your own: RAW, VHD, VHDX or streamOptimized VMDK")
 	dir := flag.String("dir", ".demo", "directory to work in; removed at the end")
 	examples := flag.String("example", filepath.Join("examples", "local"), "configuration to apply")
 	flag.Parse()
