@@ -5,7 +5,7 @@ variable "images_dir" {
 }
 
 variable "image" {
-  description = "Name of the image in that directory: RAW or streamOptimized VMDK."
+  description = "Name of the image in that directory: RAW, VHD, VHDX or streamOptimized VMDK."
   type        = string
   default     = "disk.vmdk"
 }

@@ -22,7 +22,7 @@ const (
 func main() {
 	cli := flag.String("cli", "terraform", "terraform or tofu")
 	cliConfig := flag.String("cli-config", "", "CLI configuration in whose mirror the provider is installed")
-	image := flag.String("image", "", "a disk image of your own: RAW or streamOptimized VMDK")
+	image := flag.String("image", "", "a disk image of your own: RAW, VHD, VHDX or streamOptimized VMDK")
 	flag.Parse()
 
 	// A Ctrl-C reaches the CLI too, which stops in its own time; the demo only must not die before it.

@@ -266,7 +266,7 @@ func TestAccRegions(t *testing.T) {
 		},
 		ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 	}
-	resource.ParallelTest(t, resource.TestCase{
+	accCase(t, resource.TestCase{
 		ProtoV6ProviderFactories: providers, CheckDestroy: nothingLeft(t, e, "eu-west-1", "eu-central-1"), Steps: []resource.TestStep{step},
 	})
 }

@@ -276,7 +276,7 @@ func TestAccRule7ImportBlock(t *testing.T) {
 			task, snap := foreign(t, e, here)
 			block := fmt.Sprintf("import {\n to = %s\n %s\n}\n", address, strings.NewReplacer("TASK", task, "SNAPSHOT", snap).Replace(test.what))
 			config := e.Provider("") + snapshot("description = \"by hand\"\nrole_name = \"importer\"\nclient_token = \"a\"\ntags = { Name = \"web\" }")
-			resource.ParallelTest(t, resource.TestCase{
+			accCase(t, resource.TestCase{
 				ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: nothingLeft(t, e), TerraformVersionChecks: test.skip,
 				Steps: []resource.TestStep{
 					{

@@ -48,7 +48,7 @@ func TestRule4LocalTaskOutlivesItsProcess(t *testing.T) {
 	if len(d) > 0 {
 		t.Fatal(d)
 	}
-	p, d := c.Plan(o, with())
+	p, d := c.Plan(o, with("timeouts", map[string]any{"update": "30s"}))
 	if d.HasError() {
 		t.Fatal(d)
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	acctest.Isolate()
 	flag.Parse()
-	// The tests spend their time waiting for polls and for the CLI, not on the processor. An explicit -parallel wins.
+	// The tests spend their time waiting for polls, not on the processor. An explicit -parallel wins.
 	if explicit := false; !explicit {
 		flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
 		if !explicit {
@@ -78,10 +79,21 @@ func snapshotNamed(name, body string) string {
 	return fmt.Sprintf("resource \"ec2_import_snapshot\" %q {\n%s\n}\n", name, body)
 }
 
+// cli bounds how many CLIs run at a time: they live on the processor, and a provider that does not answer them within two seconds fails its test.
+var cli = make(chan struct{}, runtime.NumCPU()+1)
+
 // acc runs steps through the CLI, with the provider in this process.
 func acc(t *testing.T, destroyed resource.TestCheckFunc, steps ...resource.TestStep) {
 	t.Helper()
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: destroyed, Steps: steps})
+	accCase(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: destroyed, Steps: steps})
+}
+
+func accCase(t *testing.T, c resource.TestCase) {
+	t.Helper()
+	t.Parallel()
+	cli <- struct{}{}
+	defer func() { <-cli }()
+	resource.Test(t, c)
 }
 
 // nothingLeft checks that a destroy has left no snapshot and no task that runs.

@@ -31,16 +31,19 @@ type Run struct {
 	Zero   int64
 }
 
-// VMDK describes a stream-optimized image. Zero fields take the value that tools write.
+// VMDK describes a stream-optimized or monolithicSparse image. Zero fields take the value that tools write.
 type VMDK struct {
 	Layout       Layout
 	Size         int64 // multiple of 512
 	GrainSectors int64 // 128
 	GTEs         int64 // 512
 	Version      uint32
-	Redundant    bool   // a redundant grain directory, with GDInFront
+	Redundant    bool   // a redundant grain directory, with GDInFront or BuildSparse
 	ShortLast    bool   // the last grain is stored short, as qemu-img does
 	Descriptor   string // a plain one; "-" for none
+
+	// With BuildSparse: the indexes of all grains, in the order in which those that are stored lie in the file; nil: ascending.
+	Order []int64
 }
 
 // Stream is a built image and where its parts are, so that tests can damage them.
@@ -49,7 +52,7 @@ type Stream struct {
 	Descriptor int64           // 0: none
 	GD, RGD    int64           // RGD 0: none
 	Footer     int64           // 0: none
-	GT         map[int64]int64 // by index of the table
+	GT, RGT    map[int64]int64 // by index of the table; RGT with BuildSparse only
 	Grain      map[int64]int64 // by index of the grain
 }
 
@@ -68,6 +71,12 @@ func StreamOptimized(layout Layout, raw []byte) []byte {
 
 // Build makes an image with the runs given; the rest are holes. A grain that data touches is stored whole.
 func (v VMDK) Build(runs ...Run) *Stream {
+	b := newBuilder(v, 3)
+	b.build(runs)
+	return &b.Stream
+}
+
+func newBuilder(v VMDK, version uint32) *builder {
 	if v.GrainSectors == 0 {
 		v.GrainSectors = 128
 	}
@@ -75,11 +84,9 @@ func (v VMDK) Build(runs ...Run) *Stream {
 		v.GTEs = 512
 	}
 	if v.Version == 0 {
-		v.Version = 3
+		v.Version = version
 	}
-	b := &builder{VMDK: v, Stream: Stream{GT: map[int64]int64{}, Grain: map[int64]int64{}}, entries: map[int64]uint32{}}
-	b.build(runs)
-	return &b.Stream
+	return &builder{VMDK: v, Stream: Stream{GT: map[int64]int64{}, RGT: map[int64]int64{}, Grain: map[int64]int64{}}, entries: map[int64]uint32{}}
 }
 
 type builder struct {
@@ -95,34 +102,10 @@ func (b *builder) build(runs []Run) {
 	count := (b.Size + grain - 1) / grain
 	tables := (count + b.GTEs - 1) / b.GTEs
 	b.flags = 0x30001
-	contents := map[int64][]byte{}
-	for _, r := range runs {
-		if r.Zero > 0 {
-			b.flags |= 4
-			for g := (r.Offset + grain - 1) / grain; (g+1)*grain <= r.Offset+r.Zero || g == count-1 && b.Size <= r.Offset+r.Zero && g*grain < b.Size; g++ {
-				b.entries[g] = 1
-			}
-		}
-		for at := int64(0); at < int64(len(r.Data)); {
-			g, in := (r.Offset+at)/grain, (r.Offset+at)%grain
-			if contents[g] == nil {
-				contents[g] = make([]byte, grain)
-			}
-			at += int64(copy(contents[g][in:], r.Data[at:]))
-		}
-	}
+	contents := b.contents(runs)
 
 	b.sector(make([]byte, 512)) // the header, filled in at the end
-	if b.VMDK.Descriptor == "" {
-		b.VMDK.Descriptor = fmt.Sprintf("# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"streamOptimized\"\n"+
-			"RW %d SPARSE \"disk.vmdk\"\nddb.adapterType = \"ide\"\n", b.Size/512)
-	}
-	if b.VMDK.Descriptor == "-" {
-		b.sector(make([]byte, 512)) // a grain at sector 1 would look like a grain of zeros
-	} else {
-		b.Stream.Descriptor = 512
-		b.sector(append([]byte(b.VMDK.Descriptor), make([]byte, 512)...))
-	}
+	b.placeDescriptor("streamOptimized")
 	if b.Layout == GDInFront {
 		if b.Redundant {
 			b.flags |= 2
@@ -153,6 +136,42 @@ func (b *builder) build(runs []Run) {
 	}
 	b.marker(0, 0)
 	copy(b.Data, b.header(gdOffset, overHead))
+}
+
+func (b *builder) placeDescriptor(createType string) {
+	if b.VMDK.Descriptor == "" {
+		b.VMDK.Descriptor = fmt.Sprintf("# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"%s\"\n"+
+			"RW %d SPARSE \"disk.vmdk\"\nddb.adapterType = \"ide\"\n", createType, b.Size/512)
+	}
+	if b.VMDK.Descriptor == "-" {
+		b.sector(make([]byte, 512)) // a grain at sector 1 would look like a grain of zeros
+	} else {
+		b.Stream.Descriptor = 512
+		b.sector(append([]byte(b.VMDK.Descriptor), make([]byte, 512)...))
+	}
+}
+
+// contents are the grains that data touch, by index. Grains that are said to be zeros get their entries.
+func (b *builder) contents(runs []Run) map[int64][]byte {
+	grain := b.GrainSectors * 512
+	count := (b.Size + grain - 1) / grain
+	contents := map[int64][]byte{}
+	for _, r := range runs {
+		if r.Zero > 0 {
+			b.flags |= 4
+			for g := (r.Offset + grain - 1) / grain; (g+1)*grain <= r.Offset+r.Zero || g == count-1 && b.Size <= r.Offset+r.Zero && g*grain < b.Size; g++ {
+				b.entries[g] = 1
+			}
+		}
+		for at := int64(0); at < int64(len(r.Data)); {
+			g, in := (r.Offset+at)/grain, (r.Offset+at)%grain
+			if contents[g] == nil {
+				contents[g] = make([]byte, grain)
+			}
+			at += int64(copy(contents[g][in:], r.Data[at:]))
+		}
+	}
+	return contents
 }
 
 func (b *builder) placeTables(tables int64) {
@@ -214,7 +233,10 @@ func (b *builder) header(gdOffset uint64, overHead int64) []byte {
 	le.PutUint64(h[48:], uint64(b.RGD/512))
 	le.PutUint64(h[56:], gdOffset)
 	le.PutUint64(h[64:], uint64(overHead))
-	copy(h[73:], "\n \r\n\x01")
+	copy(h[73:], "\n \r\n")
+	if b.flags&0x10000 != 0 {
+		h[77] = 1
+	}
 	return h
 }
 

@@ -2,11 +2,14 @@ package convert_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"runtime"
 	"sync"
 	"testing"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhd"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
 )
@@ -75,6 +78,79 @@ func TestMemoryOfClaims(t *testing.T) {
 		t.Errorf("allocated %d bytes in all, more than %d", total, bound)
 	} else {
 		t.Logf("allocated %d bytes in all", total)
+	}
+}
+
+// ends is a file with something at its beginning and at its end, and zeros between.
+type ends struct {
+	front, back []byte
+	size        int64
+}
+
+func (e ends) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	if at < int64(len(e.front)) {
+		copy(b, e.front[at:])
+	}
+	if from := e.size - int64(len(e.back)); at+int64(len(b)) > from {
+		copy(b[max(0, from-at):], e.back[max(0, at-from):])
+	}
+	return len(b), nil
+}
+
+// The largest VHD in the smallest blocks that are taken, all of them stored, in the most confused order: checking that none lie over each other costs
+// four bytes for each, and no more.
+func TestMemoryOfVHDTable(t *testing.T) {
+	const disk, block, blocks, bitmap = 2040 << 30, 512 << 10, 2040 << 11, 512
+	f := testimage.VHD{Size: block, BlockSize: block, Slack: blocks - 1}.Build()
+	for _, at := range []int64{f.Copy, f.Footer} {
+		binary.BigEndian.PutUint64(f.Data[at+48:], disk)
+	}
+	f.Seal()
+	first := f.Footer / 512
+	for k := range int64(blocks) {
+		binary.BigEndian.PutUint32(f.Data[f.BAT+4*k:], uint32(first+(k*1_000_003%blocks)*(bitmap+block)/512))
+	}
+	size := f.Footer + blocks*(bitmap+block) + 512
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	img, err := vhd.Open(ends{f.Data[:f.Footer], f.Data[f.Footer:], size}, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents := 0
+	for e, err := range img.Extents() {
+		if extents++; err != nil || e != (diskimage.Extent{Length: disk}) {
+			t.Fatalf("extent %+v, %v", e, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if total := after.TotalAlloc - before.TotalAlloc; total > bound || extents != 1 {
+		t.Errorf("allocated %d bytes in all, more than %d; %d extents", total, bound, extents)
+	} else {
+		t.Logf("allocated %d bytes in all", total)
+	}
+}
+
+// A VHD of 2.5 KiB that claims 2040 GiB and all the blocks there can be, in a file of zeros: entries of zero are refused, and cost nothing.
+func TestMemoryOfVHDClaims(t *testing.T) {
+	f := testimage.VHD{Size: 512, BlockSize: 512 << 10}.Build()
+	for _, at := range []int64{f.Copy, f.Footer} {
+		binary.BigEndian.PutUint64(f.Data[at+48:], 2040<<30)
+	}
+	binary.BigEndian.PutUint32(f.Data[f.Header+28:], 1<<32-1)
+	binary.BigEndian.PutUint32(f.Data[f.BAT:], 1<<32-1)
+	f.Seal()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	if _, err := vhd.Open(ends{f.Data[:f.BAT+4], f.Data[f.Footer:], 1 << 41}, 1<<41); err == nil {
+		t.Error("opened")
+	}
+	runtime.ReadMemStats(&after)
+	if total := after.TotalAlloc - before.TotalAlloc; total > 20<<20 {
+		t.Errorf("allocated %d bytes in all", total)
 	}
 }
 

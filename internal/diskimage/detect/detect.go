@@ -10,6 +10,8 @@ import (
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/raw"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhd"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhdx"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
 )
 
@@ -18,7 +20,7 @@ type Image struct {
 	diskimage.Image
 
 	Format    Format
-	SubFormat string // "streamOptimized"; empty where the format has none
+	SubFormat string // "fixed", "dynamic", "monolithicSparse", "streamOptimized"; empty where the format has none
 }
 
 // MismatchError says that a file is not of the format it was declared to be.
@@ -97,6 +99,18 @@ func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
 	switch family(got) {
 	case RAW:
 		return openRAW(r, size)
+	case VHD:
+		img, err := vhd.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{Image: img, Format: VHD, SubFormat: img.SubFormat()}, nil
+	case VHDX:
+		img, err := vhdx.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{Image: img, Format: VHDX, SubFormat: img.SubFormat()}, nil
 	case VMDK:
 		img, err := vmdk.Open(r, size)
 		if err != nil {
@@ -130,14 +144,6 @@ func unsupported(v *view, f Format) error {
 	switch f {
 	case Empty:
 		e.Reason, e.Cure = "the file has no bytes", "upload the image again"
-	case VHD:
-		e.SubFormat = vhdSubFormat(v)
-		e.Reason, e.Cure = "this version does not read VHD images yet", qemuCure("vpc")
-		if e.SubFormat == differencing {
-			e.Reason, e.Cure = "it is differencing: it holds only what differs from a parent", "merge it into its parent first"
-		}
-	case VHDX:
-		e.Reason, e.Cure = "this version does not read VHDX images yet", qemuCure("vhdx")
 	case QCOW, QCOW2, QED, VDI, Parallels, DMG:
 		e.Reason, e.Cure = "EC2 does not import this format", qemuCure(strings.ToLower(string(f)))
 	case ISO:
@@ -168,18 +174,5 @@ func qemuCure(from string) string {
 	return "convert it with `qemu-img convert " + source + " -O raw DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
 }
 
-// differencing is the sub-format of a VHD that needs a parent.
+// differencing is the sub-format of an image that needs a parent.
 const differencing = "differencing"
-
-func vhdSubFormat(v *view) string {
-	switch kind, _ := vhdType(v); kind {
-	case 2:
-		return "fixed"
-	case 3:
-		return "dynamic"
-	case 4:
-		return differencing
-	default:
-		return ""
-	}
-}

@@ -156,6 +156,11 @@ func TestDetect(t *testing.T) {
 func TestOpenDeclared(t *testing.T) {
 	stream := testimage.StreamOptimized(testimage.GDAtEnd, bytes.Repeat([]byte("disk"), 1000))
 	fixed := join(bytes.Repeat([]byte{1}, 4096), footer(2))
+	short := fixed[:len(fixed)-1] // the footer has 511 bytes
+	dynamic := testimage.VHD{Size: 5 << 20}.Build(testimage.Run{Data: []byte("disk")}).Data
+	child := testimage.VHD{Size: 5 << 20, Parent: "base.vhd"}.Build().Data
+	mono := testimage.VMDK{Size: 5 << 20}.BuildSparse(testimage.Run{Data: []byte("disk")}).Data
+	sparse := testimage.VHDX{Size: 3 << 20}.Build(testimage.Run{Data: []byte("disk")}).Data
 	raw := bytes.Repeat([]byte{1}, 1000)
 	qcow := place(4096, 0, "QFI\xfb\x00\x00\x00\x03")
 	for _, c := range []struct {
@@ -184,9 +189,23 @@ func TestOpenDeclared(t *testing.T) {
 		{"", kdmv(9), "", 0, "", "corrupt VMDK"},
 		{"VMDK", place(4096, 0, "COWD"), "", 0, "", "unsupported VMDK (vmfsSparse)"},
 		{"", qcow, "", 0, "", "unsupported QCOW2"},
-		{"VHD", fixed, "", 0, "", "unsupported VHD (fixed): this version does not read VHD images yet; convert it with `qemu-img convert --image-opts driver=vpc,force_size_calc=current_size,file.filename=SRC -O raw DST.raw`"},
-		{"", join(footer(4), footer(4)), "", 0, "", "unsupported VHD (differencing)"},
-		{"", place(4096, 0, "vhdxfile"), "", 0, "", "unsupported VHDX: this version does not read VHDX images yet; convert it"},
+		{"VHD", fixed, detect.VHD, 4096, "", ""},
+		{"", fixed, detect.VHD, 4096, "", ""},
+		{"", short, detect.VHD, 4096, "", ""},
+		{"vhd", dynamic, detect.VHD, 5 << 20, "", ""},
+		{"", dynamic, detect.VHD, 5 << 20, "", ""},
+		{"RAW", dynamic, detect.RAW, int64(len(dynamic)), "", ""},
+		{"VHDX", dynamic, "", 0, detect.VHD, ""},
+		{"", child, "", 0, "", "unsupported VHD (differencing): it is a differencing disk: it holds only what differs from its parent \"base.vhd\"; merge it"},
+		{"RAW", child, detect.RAW, int64(len(child)), "", ""},
+		{"VHD", damaged(fixed, 4200), "", 0, "", "corrupt VHD: footer"},
+		{"", mono, detect.VMDK, 5 << 20, "", ""},
+		{"vmdk", mono, detect.VMDK, 5 << 20, "", ""},
+		{"", sparse, detect.VHDX, 3 << 20, "", ""},
+		{"vhdx", sparse, detect.VHDX, 3 << 20, "", ""},
+		{"RAW", sparse, detect.RAW, int64(len(sparse)), "", ""},
+		{"VHD", sparse, "", 0, detect.VHDX, ""},
+		{"VHDX", place(4096, 0, "vhdxfile"), "", 0, "", "corrupt VHDX: header section"},
 		{"", join(place(40<<10, 32769, "CD001")), "", 0, "", "unsupported ISO: "},
 		{"", nil, "", 0, "", "unsupported EMPTY"},
 		{"RAW", nil, "", 0, "", "unsupported EMPTY"},
@@ -246,6 +265,9 @@ func FuzzDetect(f *testing.F) {
 	f.Add([]byte{}, "")
 	f.Add(testimage.StreamOptimized(testimage.GDInFront, []byte("x")), "vmdk")
 	f.Add(join(footer(3), footer(3)), "VHD")
+	f.Add(testimage.VHD{Size: 4096, BlockSize: 512}.Build(testimage.Run{Data: []byte("disk")}).Data, "")
+	f.Add(testimage.VHD{Size: 512, Fixed: true}.Build().Data, "")
+	f.Add(testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse(testimage.Run{Data: []byte("disk")}).Data, "")
 	f.Add(tarHeader("a.ovf", "ustar")[:600], "raw")
 	f.Add([]byte("version=1\ncreateType=\"vmfs\"\nRW 1 VMFS \"x\"\n"), "")
 	f.Add(place(100, 0, "QFI\xfb\x00\x00\x00\x03"), "qcow2")

@@ -3,12 +3,11 @@ package detect
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhd"
 )
 
 // Format is what a file is, by its content: an upper-case name.
@@ -137,8 +136,8 @@ func startsText(any ...string) func(*view) (bool, error) {
 	}
 }
 
-func corruptMagic(f Format, structure, field string, at int64, value any, reason string) error {
-	return &diskimage.CorruptError{Format: string(f), Structure: structure, Field: field, Offset: at, Value: value, Reason: reason}
+func corruptHeader(f Format, field string, value any, reason string) error {
+	return &diskimage.CorruptError{Format: string(f), Structure: "header", Field: field, Value: value, Reason: reason}
 }
 
 func isHostedSparse(v *view) (bool, error) {
@@ -146,10 +145,10 @@ func isHostedSparse(v *view) (bool, error) {
 		return false, nil
 	}
 	if len(v.head) < 8 {
-		return true, corruptMagic(VMDK, "header", "", 0, nil, "the file ends inside it")
+		return true, corruptHeader(VMDK, "", nil, "the file ends inside it")
 	}
 	if version := binary.LittleEndian.Uint32(v.head[4:]); version < 1 || version > 3 {
-		return true, corruptMagic(VMDK, "header", "version", 0, version, "versions 1 to 3 exist")
+		return true, corruptHeader(VMDK, "version", version, "versions 1 to 3 exist")
 	}
 	return true, nil
 }
@@ -192,11 +191,11 @@ func isQCOW(from, to uint32) func(*view) (bool, error) {
 			return false, nil
 		}
 		if len(v.head) < 8 {
-			return true, corruptMagic(QCOW, "header", "", 0, nil, "the file ends inside it")
+			return true, corruptHeader(QCOW, "", nil, "the file ends inside it")
 		}
 		version := binary.BigEndian.Uint32(v.head[4:])
 		if version < 1 || version > 3 {
-			return true, corruptMagic(QCOW, "header", "version", 0, version, "versions 1 to 3 exist")
+			return true, corruptHeader(QCOW, "version", version, "versions 1 to 3 exist")
 		}
 		return version >= from && version <= to, nil
 	}
@@ -243,74 +242,30 @@ func oldTar(header []byte) bool {
 	return sum == want
 }
 
-// A VHD's footer (Microsoft "Virtual Hard Disk Image Format Specification" 1.0), big-endian.
-const (
-	vhdCookie     = "conectix"
-	vhdFooterSize = 512
-)
-
-// isVHD takes a footer with the right checksum at either end. A cookie without one is a damaged VHD, never RAW.
+// isVHD takes a sound footer at either end: of 512 bytes or, before Virtual PC 2004, of 511, whose last one, a zero, is missing. A cookie without one
+// is a damaged VHD, never RAW.
 func isVHD(v *view) (bool, error) {
-	_, err := vhdType(v)
-	if errors.Is(err, errNoCookie) {
-		return false, nil
-	}
-	return true, err
-}
-
-var errNoCookie = errors.New("no VHD cookie")
-
-// vhdType is the disk type of the footer that is valid: 2 fixed, 3 dynamic, 4 differencing.
-func vhdType(v *view) (uint32, error) {
+	const cookie, size = "conectix", 512
 	var first error
-	found := func(b []byte, at int64) (uint32, bool) {
-		kind, err := vhdFooter(b, at)
-		if err != nil && first == nil {
+	for _, c := range []struct {
+		is     bool
+		footer func() []byte
+		at     int64
+	}{
+		{v.fromEnd(size, cookie), func() []byte { return v.tail[len(v.tail)-size:] }, v.size - size},
+		{v.fromEnd(size-1, cookie), func() []byte { return append(bytes.Clone(v.tail[len(v.tail)-size+1:]), 0) }, v.size - size + 1},
+		{v.at(0, cookie), func() []byte { return v.head[:min(len(v.head), size)] }, 0},
+	} {
+		if !c.is {
+			continue
+		}
+		err := vhd.CheckFooter(c.footer(), c.at)
+		if err == nil {
+			return true, nil
+		}
+		if first == nil {
 			first = err
 		}
-		return kind, err == nil
 	}
-	if v.fromEnd(vhdFooterSize, vhdCookie) {
-		if kind, ok := found(v.tail[len(v.tail)-vhdFooterSize:], v.size-vhdFooterSize); ok {
-			return kind, nil
-		}
-	}
-	if v.fromEnd(vhdFooterSize-1, vhdCookie) { // before Virtual PC 2004: the last byte, a zero, is missing
-		footer := append(bytes.Clone(v.tail[len(v.tail)-vhdFooterSize+1:]), 0)
-		if kind, ok := found(footer, v.size-vhdFooterSize+1); ok {
-			return kind, nil
-		}
-	}
-	if v.at(0, vhdCookie) {
-		if kind, ok := found(v.head[:min(len(v.head), vhdFooterSize)], 0); ok {
-			return kind, nil
-		}
-	}
-	if first == nil {
-		first = errNoCookie
-	}
-	return 0, first
-}
-
-func vhdFooter(b []byte, at int64) (uint32, error) {
-	if len(b) < vhdFooterSize {
-		return 0, corruptMagic(VHD, "footer", "", at, nil, "the file ends inside it")
-	}
-	sum := uint32(0)
-	for i, c := range b {
-		if i < 64 || i >= 68 {
-			sum += uint32(c)
-		}
-	}
-	if got := binary.BigEndian.Uint32(b[64:]); got != ^sum {
-		return 0, corruptMagic(VHD, "footer", "checksum", at, fmt.Sprintf("0x%08x", got), fmt.Sprintf("the bytes add up to 0x%08x", ^sum))
-	}
-	if version := binary.BigEndian.Uint32(b[12:]); version>>16 != 1 {
-		return 0, corruptMagic(VHD, "footer", "file format version", at, fmt.Sprintf("0x%08x", version), "the major version must be 1")
-	}
-	kind := binary.BigEndian.Uint32(b[60:])
-	if kind < 2 || kind > 4 {
-		return 0, corruptMagic(VHD, "footer", "disk type", at, kind, "2 fixed, 3 dynamic and 4 differencing exist")
-	}
-	return kind, nil
+	return first != nil, first
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhd"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
 )
 
@@ -30,6 +31,9 @@ type Verdict struct {
 // VMImport judges an image as VM Import would: img from Open, or nil with the error of Open or of a later read.
 func VMImport(img *Image, err error) Verdict {
 	if err == nil {
+		if disk, ok := img.Image.(*vhd.Image); ok && disk.Damage() != nil { // it can be read, but has not two sound footers
+			return VMImport(nil, disk.Damage())
+		}
 		v := formatVerdict(img.Format, img.SubFormat)
 		if v.Importable && img.Size() > maxSize {
 			v = sizeVerdict(img.Size())
@@ -40,6 +44,12 @@ func VMImport(img *Image, err error) Verdict {
 		v := formatVerdict(Format(u.Format), u.SubFormat)
 		if u.Format == string(VMDK) && v.Importable { // stream-optimized, but a delta or of a geometry that no known tool writes
 			v = Verdict{StatusMessage: msgVMDK}
+		}
+		if u.Format == string(VHD) && v.Importable { // of a geometry that no known tool writes
+			v = Verdict{StatusMessage: fmt.Sprintf(msgOurReasons, u.Reason)}
+		}
+		if u.Format == string(VHDX) { // it needs a parent, or a reader that knows what is not known here; no words of VM Import are known for either
+			v = Verdict{StatusMessage: fmt.Sprintf(msgOurReasons, u.Reason)}
 		}
 		if !v.Importable {
 			v.Reason, v.Cure = u.Reason, u.Cure
@@ -88,7 +98,10 @@ func formatVerdict(f Format, sub string) Verdict {
 		if sub == vmdk.StreamOptimized {
 			return Verdict{Importable: true}
 		}
-		return Verdict{StatusMessage: msgVMDK, Reason: "VM Import takes stream-optimized VMDKs only"}
+		return Verdict{
+			StatusMessage: msgVMDK, Reason: "VM Import takes stream-optimized VMDKs only",
+			Cure: "convert it with `qemu-img convert -O vmdk -o subformat=streamOptimized SRC DST.vmdk`",
+		}
 	case VHD, VHDX:
 		if sub != differencing {
 			return Verdict{Importable: true}

@@ -20,6 +20,23 @@ func TestVMImport(t *testing.T) {
 		format = "ClientError: Disk validation failed [Unsupported specified file format]"
 		own    = "ClientError: Disk validation failed [corrupt VMDK: "
 	)
+	// vhd is a dynamic disk of one block. Its footers are damaged at a byte, if that is not 0.
+	vhd := func(v testimage.VHD, front, end int64) []byte {
+		v.Size = 4096
+		f := v.Build(testimage.Run{Data: []byte("disk")})
+		if front > 0 {
+			f.Data[front] ^= 1
+		}
+		if end > 0 {
+			f.Data[f.Footer+end] ^= 1
+		}
+		return f.Data
+	}
+	mono := testimage.VMDK{Size: 4096, GrainSectors: 8}
+	vhdx := func(v testimage.VHDX) []byte {
+		v.Size = 2 << 20
+		return v.Build(testimage.Run{Data: []byte("disk")}).Data
+	}
 	build := func() *testimage.Stream {
 		return testimage.VMDK{Layout: testimage.GDPatched, Size: 64 << 10}.Build(testimage.Run{Data: bytes.Repeat([]byte("disk"), 16<<10)})
 	}
@@ -42,13 +59,23 @@ func TestVMImport(t *testing.T) {
 		{"RAW that is no whole sector", "RAW", make([]byte, 1000), ""},
 		{"QCOW2 declared RAW", "RAW", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), ""},
 		{"fixed VHD", "VHD", join(make([]byte, 4096), footer(2)), ""},
-		{"dynamic VHD", "VHD", join(footer(3), make([]byte, 4096), footer(3)), ""},
-		{"VHDX", "", place(4096, 0, "vhdxfile"), ""},
-		{"monolithicSparse", "VMDK", stream(func(s *testimage.Stream) { s.Data[10], s.Data[77] = 0, 0 }), vmdk},
+		{"fixed VHD, footer of 511 bytes", "VHD", vhd(testimage.VHD{Fixed: true, ShortFooter: true}, 0, 0), ""},
+		{"dynamic VHD", "VHD", vhd(testimage.VHD{}, 0, 0), ""},
+		{"dynamic VHDX", "", vhdx(testimage.VHDX{}), ""},
+		{"fixed VHDX", "VHDX", vhdx(testimage.VHDX{Fixed: true}), ""},
+		{"VHDX with sectors of 4096 bytes", "VHDX", vhdx(testimage.VHDX{LogicalSector: 4096}), ""},
+		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Parent: true}), "ClientError: Disk validation failed [it is differencing: it holds only what differs from a parent]"},
+		{"damaged VHDX", "VHDX", place(4096, 0, "vhdxfile"), "ClientError: Disk validation failed [corrupt VHDX: header section at byte 0: " +
+			"the file ends after 4096 of its 1048576 bytes: it was cut off]"},
+		{"monolithicSparse", "VMDK", mono.BuildSparse(testimage.Run{Data: []byte("disk")}).Data, vmdk},
+		{"piece of a split disk", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "-"}.BuildSparse().Data, vmdk},
 		{"descriptor alone", "", []byte("# Disk DescriptorFile\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"x\""), vmdk},
 		{"COWD", "VMDK", place(4096, 0, "COWD"), vmdk},
 		{"a delta", "VMDK", stream(func(s *testimage.Stream) { copy(s.Data[bytes.Index(s.Data, []byte("ffffffff")):], "12345678") }), vmdk},
-		{"differencing VHD", "VHD", join(footer(4), make([]byte, 4096), footer(4)), "ClientError: Footers not identical"},
+		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), "ClientError: Footers not identical"},
+		{"VHD whose copy of the footer is damaged", "VHD", vhd(testimage.VHD{}, 99, 0), "ClientError: Footers not identical"},
+		{"VHD whose footer at the end is damaged", "VHD", vhd(testimage.VHD{}, 0, 99), "ClientError: Footers not identical"},
+		{"VHD that lacks a block", "VHD", vhd(testimage.VHD{}, 1536+1, 0), "ClientError: Footers not identical"},
 		{"damaged VHD", "VHD", join(make([]byte, 4096), damaged(footer(2), 99)), "ClientError: Footers not identical"},
 		{"QCOW2", "", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), format},
 		{"P20 gzip", "", place(64, 0, "\x1f\x8b\x08"), format},
@@ -76,7 +103,7 @@ func TestVMImport(t *testing.T) {
 			}
 			continue
 		}
-		if v.Importable || !strings.HasPrefix(v.StatusMessage, c.want) || v.Reason == "" {
+		if v.Importable || !strings.HasPrefix(v.StatusMessage, c.want) || v.Reason == "" || v.Cure == "" && !strings.HasPrefix(c.name, "bad") {
 			t.Errorf("%s: %+v, want %s", c.name, v, c.want)
 		}
 		if !strings.HasPrefix(c.want, own) && v.StatusMessage != c.want {

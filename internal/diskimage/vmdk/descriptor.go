@@ -16,6 +16,7 @@ const noParent = "ffffffff"
 type descriptor struct {
 	createType string
 	parentCID  string
+	parentHint string // a name for people only
 	extents    int
 	sectors    uint64 // sum over the extent lines
 }
@@ -52,6 +53,8 @@ func parseDescriptor(text []byte) descriptor {
 			d.createType = value
 		case "parentcid":
 			d.parentCID = strings.ToLower(value)
+		case "parentfilenamehint":
+			d.parentHint = value
 		}
 	}
 	return d
@@ -72,13 +75,24 @@ func parseExtentLine(line string) (sectors uint64, ok bool) {
 	return n, err == nil
 }
 
-// check compares the embedded descriptor with the header that governs the file.
+// check compares the embedded descriptor with the header that governs the file. A stream needs none: its flags say that it is a disk.
 func (d descriptor) check(h *header, at int64) error {
 	if d.parentCID != "" && d.parentCID != noParent {
+		parent := "parentCID " + strconv.Quote(d.parentCID)
+		if d.parentHint != "" {
+			parent = strconv.Quote(d.parentHint) + ", " + parent
+		}
 		return &diskimage.UnsupportedError{
 			Format: format, SubFormat: h.subFormat() + " delta",
-			Reason: "it is a delta of another disk (parentCID " + strconv.Quote(d.parentCID) + "), and holds only what differs from it",
+			Reason: "it is a delta of another disk (" + parent + "), and holds only what differs from it",
 			Cure:   "export the whole disk, without snapshots, as a stream-optimized VMDK",
+		}
+	}
+	if !h.compressed() && d.createType == "" && d.extents == 0 {
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: "twoGbMaxExtentSparse",
+			Reason: "it has no descriptor: it is one piece of a disk that is spread over several files",
+			Cure:   "go to the small .vmdk file that names all pieces, keep them together, and " + convertCure,
 		}
 	}
 	if d.extents > 1 {

@@ -16,6 +16,12 @@ const (
 
 // readFooter finds the header that has the real gdOffset, for a header that says "grain directory at the end".
 func readFooter(r io.ReaderAt, size int64, head header) (header, error) {
+	if !head.compressed() {
+		return header{}, &diskimage.CorruptError{
+			Format: format, Structure: "header", Field: "gdOffset", Value: fmt.Sprintf("0x%x", head.gdOffset),
+			Reason: "only a compressed stream has its grain directory at the end",
+		}
+	}
 	at, footer, err := findFooter(r, size)
 	if err != nil {
 		return header{}, err

@@ -17,6 +17,10 @@ func FuzzOpen(f *testing.F) {
 		v := testimage.VMDK{Layout: layout, Size: 5*4096 + 512, GrainSectors: 8, GTEs: 2, Redundant: true}
 		f.Add(v.Build(testimage.Run{Data: pattern(4096, 1)}, testimage.Run{Offset: 4096, Zero: 4096}, testimage.Run{Offset: 5 * 4096, Data: pattern(512, 2)}).Data)
 	}
+	for _, redundant := range []bool{true, false} {
+		v := testimage.VMDK{Size: 5*4096 + 512, GrainSectors: 8, GTEs: 2, Redundant: redundant, ShortLast: redundant}
+		f.Add(v.BuildSparse(testimage.Run{Data: pattern(4096, 1)}, testimage.Run{Offset: 4096, Zero: 4096}, testimage.Run{Offset: 5 * 4096, Data: pattern(512, 2)}).Data)
+	}
 	f.Add([]byte("# Disk DescriptorFile\nversion=1\ncreateType=\"monolithicFlat\"\nRW 2048 FLAT \"x-flat.vmdk\" 0\n"))
 	f.Add([]byte("COWD\x01\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -17,7 +17,7 @@ const structureGrainData = "compressed grain"
 // firstRead is how much of a grain is fetched before its length is known. Most grains of a sparse disk fit.
 const firstRead = 4096
 
-// scratch is what one reader needs: about two grains and a few KiB of tables, whatever the image claims.
+// scratch is what one reader needs: a few KiB of tables, and about two grains where they are compressed, whatever the image claims.
 type scratch struct {
 	tables
 
@@ -30,9 +30,11 @@ type scratch struct {
 }
 
 func newScratch(h *header) *scratch {
-	return &scratch{
-		tables: newTables(), grain: make([]byte, h.grainBytes()), grainIndex: -1, packed: make([]byte, grainHeaderSize+packedBound(h.grainBytes())),
+	s := &scratch{tables: newTables(), grainIndex: -1}
+	if h.compressed() {
+		s.grain, s.packed = make([]byte, h.grainBytes()), make([]byte, grainHeaderSize+packedBound(h.grainBytes()))
 	}
+	return s
 }
 
 func (i *Image) takeScratch() *scratch {
@@ -66,8 +68,20 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 	s := i.takeScratch()
 	defer i.giveBack(s)
 
+	read := i.readPlain
+	if i.header.compressed() {
+		read = i.readCompressed
+	}
+	n, err := read(s, want, off)
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// readCompressed reads grain by grain.
+func (i *Image) readCompressed(s *scratch, want []byte, off int64) (n int, err error) {
 	size := i.header.grainBytes()
-	n := 0
 	for n < len(want) {
 		grain, at := (off+int64(n))/size, (off+int64(n))%size
 		part := want[n:min(int64(len(want)), int64(n)+size-at)]
@@ -75,9 +89,6 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 			return n, err
 		}
 		n += len(part)
-	}
-	if n < len(p) {
-		return n, io.EOF
 	}
 	return n, nil
 }

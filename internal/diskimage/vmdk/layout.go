@@ -95,6 +95,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 		overHead:         le.Uint64(b[64:]),
 		compressAlgo:     le.Uint16(b[77:]),
 	}
+	// 2 allows grains of zeros; 3 is of streams, and of disks with changed block tracking, which reads like 1 (VMware KB 2064959).
 	if h.version < 1 || h.version > 3 {
 		return h, corrupt("version", h.version, "versions 1 to 3 exist")
 	}
@@ -108,11 +109,11 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 			Cure: "export the disk again as a stream-optimized VMDK",
 		}
 	}
-	if h.flags&flagMarkers != 0 && h.flags&flagCompressed == 0 {
+	if h.flags&flagMarkers != 0 && !h.compressed() {
 		return h, corrupt("flags", fmt.Sprintf("0x%08x", h.flags), "markers without compression")
 	}
 	want := uint16(compressionNone)
-	if h.flags&flagCompressed != 0 {
+	if h.compressed() {
 		want = compressionDeflate
 	}
 	if h.compressAlgo != want {
@@ -146,16 +147,38 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 	return h, nil
 }
 
+const compressedOnly = "compressed without markers"
+
 // subFormat goes by the flags: createType in the descriptor lies (AWS VM Export writes monolithicSparse over a compressed stream).
 func (h *header) subFormat() string {
 	switch {
-	case h.flags&flagCompressed == 0:
-		return "monolithicSparse"
+	case !h.compressed():
+		return monolithicSparse
 	case h.flags&flagMarkers == 0:
-		return "compressed without markers"
+		return compressedOnly
 	default:
 		return StreamOptimized
 	}
+}
+
+func (h *header) compressed() bool { return h.flags&flagCompressed != 0 }
+
+// firstGrain is the first sector where a grain may be. In a stream each grain has its place in the disk with it, so overHead is not needed as proof.
+func (h *header) firstGrain() uint64 {
+	first := h.descriptorOffset + h.descriptorSize
+	if !h.compressed() {
+		first = max(first, h.overHead)
+	}
+	return first
+}
+
+// stored is how many bytes of a grain must be in the file. A compressed grain says itself how long it is; of the last one of a disk, the part
+// behind the capacity may be missing.
+func (h *header) stored(grain int64) int64 {
+	if h.compressed() {
+		return grainHeaderSize
+	}
+	return min(h.grainBytes(), h.size()-grain*h.grainBytes())
 }
 
 func (h *header) size() int64 { return int64(h.capacity) * sectorSize }

@@ -15,6 +15,7 @@ const gdWindow = 1024
 type tables struct {
 	windowStart int64
 	window      []uint32
+	redundant   []uint32 // the same entries of the redundant directory; empty where there is none
 
 	gtIndex int64
 	gtAt    int64 // where gt is in the file
@@ -24,7 +25,8 @@ type tables struct {
 
 func newTables() tables {
 	return tables{
-		windowStart: -1, window: make([]uint32, 0, gdWindow), gtIndex: -1, gt: make([]uint32, 0, maxGrainTableEntries), buf: make([]byte, 4*gdWindow),
+		windowStart: -1, window: make([]uint32, 0, gdWindow), redundant: make([]uint32, 0, gdWindow),
+		gtIndex: -1, gt: make([]uint32, 0, maxGrainTableEntries), buf: make([]byte, 4*gdWindow),
 	}
 }
 
@@ -57,15 +59,14 @@ func (i *Image) loadWindow(t *tables, start int64) (err error) {
 }
 
 // compareRedundant guards against a primary entry that was zeroed: it would read as silent zeros, as it does elsewhere.
-func (i *Image) compareRedundant(t *tables, start, n int64) error {
+func (i *Image) compareRedundant(t *tables, start, n int64) (err error) {
 	h := &i.header
 	at := int64(h.rgdOffset)*sectorSize + 4*start
-	b := t.buf[:4*n]
-	if err := readFull(i.file, b, at); err != nil {
+	if t.redundant, err = i.readEntries(t, t.redundant, at, n); err != nil {
 		return fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
 	}
 	for k, entry := range t.window {
-		if redundant := binary.LittleEndian.Uint32(b[4*k:]); entry == 0 && redundant != 0 {
+		if redundant := t.redundant[k]; entry == 0 && redundant != 0 {
 			return &diskimage.CorruptError{
 				Format: format, Structure: "grain directory", Field: fmt.Sprintf("entry %d", start+int64(k)),
 				Offset: int64(h.gdOffset)*sectorSize + 4*(start+int64(k)),
@@ -98,8 +99,37 @@ func (i *Image) grainTable(t *tables, index int64) ([]uint32, error) {
 	if t.gt, err = i.readEntries(t, t.gt, t.gtAt, n); err != nil {
 		return nil, fmt.Errorf("read grain table %d at byte %d: %w", index, t.gtAt, err)
 	}
+	if h.hasRedundantGD() {
+		if err := i.compareRedundantTable(t, index, sector); err != nil {
+			return nil, err
+		}
+	}
 	t.gtIndex = index
 	return t.gt, nil
+}
+
+// compareRedundantTable guards the entries of the grain table at hand in the same way, where the redundant directory has a table of its own.
+func (i *Image) compareRedundantTable(t *tables, index int64, primary uint32) error {
+	h := &i.header
+	n := min(int64(h.numGTEsPerGT), h.grains()-index*int64(h.numGTEsPerGT))
+	sector := t.redundant[index-t.windowStart]
+	if sector == 0 || sector == primary || !inFile(uint64(sector), 4*n, i.fileSize) {
+		return nil // the primary one is sound, and rules
+	}
+	at := int64(sector) * sectorSize
+	b := t.buf[:4*n]
+	if err := readFull(i.file, b, at); err != nil {
+		return fmt.Errorf("read redundant grain table %d at byte %d: %w", index, at, err)
+	}
+	for k := range n {
+		if redundant := binary.LittleEndian.Uint32(b[4*k:]); t.gt[k] == gteAbsent && redundant != gteAbsent {
+			return &diskimage.CorruptError{
+				Format: format, Structure: "grain table", Field: fmt.Sprintf("entry of grain %d", index*int64(h.numGTEsPerGT)+k), Offset: t.gtAt + 4*k,
+				Value: t.gt[k], Reason: fmt.Sprintf("the redundant table has a grain there, at sector %d; repair the disk (vmware-vdiskmanager -R)", redundant),
+			}
+		}
+	}
+	return nil
 }
 
 func (i *Image) readEntries(t *tables, into []uint32, at, n int64) ([]uint32, error) {
@@ -138,10 +168,16 @@ func (i *Image) checkEntry(t *tables, grain int64) error {
 			return nil
 		}
 		reason = "1 means a grain of zeros, but the header's flags do not allow such entries"
-	case uint64(gte) < h.descriptorOffset+h.descriptorSize:
+	case uint64(gte) < h.firstGrain():
 		reason = "it points into the header or the descriptor"
-	case !inFile(uint64(gte), grainHeaderSize, i.fileSize):
+		if !h.compressed() {
+			reason = fmt.Sprintf("it points into the header, the descriptor or the tables, which end at sector %d", h.firstGrain())
+		}
+	case !inFile(uint64(gte), h.stored(grain), i.fileSize):
 		reason = fmt.Sprintf("that sector is behind the end of the file of %d bytes: it was cut off, or damaged", i.fileSize)
+		if !h.compressed() {
+			reason = fmt.Sprintf("the %d bytes there do not end inside the file of %d: it was cut off, or damaged", h.stored(grain), i.fileSize)
+		}
 	default:
 		return nil
 	}

@@ -1,5 +1,6 @@
-// Package vmdk reads and writes stream-optimized VMDK images (VMware "Virtual Disk Format 5.0"): what ESXi, ovftool, AWS VM Export, open-vmdk and
-// qemu-img write, in all their layouts. The other kinds of VMDK are told apart and refused with a *diskimage.UnsupportedError.
+// Package vmdk reads VMDK images (VMware "Virtual Disk Format 5.0") that are one sparse file: stream-optimized, as ESXi, ovftool, AWS VM Export,
+// open-vmdk and qemu-img write them, in all their layouts, and monolithicSparse, as Workstation and qemu-img do. It writes the former. The other kinds of
+// VMDK are told apart and refused with a *diskimage.UnsupportedError.
 package vmdk
 
 import (
@@ -11,10 +12,12 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// StreamOptimized is the sub-format that is read here, and the only one that VM Import takes.
+// StreamOptimized is the sub-format that is written here, and the only one that VM Import takes.
 const StreamOptimized = "streamOptimized"
 
-// Image is a stream-optimized VMDK. The file is read as needed; nothing is kept but the header and a few tables in use.
+const monolithicSparse = "monolithicSparse"
+
+// Image is a VMDK in one sparse file. The file is read as needed; nothing is kept but the header and a few tables in use.
 type Image struct {
 	file     io.ReaderAt
 	fileSize int64
@@ -38,8 +41,10 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.subFormat() != StreamOptimized {
-		return nil, refuseUncompressed(&h)
+	if h.subFormat() == compressedOnly {
+		return nil, &diskimage.UnsupportedError{
+			Format: format, SubFormat: compressedOnly, Reason: "its grains are compressed but carry no markers, which no known tool writes", Cure: convertCure,
+		}
 	}
 	if h.gdOffset == gdAtEnd {
 		if h, err = readFooter(r, size, h); err != nil {
@@ -58,7 +63,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 // Size is the capacity of the header in bytes.
 func (i *Image) Size() int64 { return i.header.size() }
 
-// SubFormat is "streamOptimized".
+// SubFormat is "streamOptimized" or "monolithicSparse".
 func (i *Image) SubFormat() string { return i.header.subFormat() }
 
 // Close does nothing: the reader belongs to the caller.
@@ -95,7 +100,7 @@ func (h *header) hasRedundantGD() bool {
 
 func checkEmbeddedDescriptor(r io.ReaderAt, size int64, h *header) error {
 	if h.descriptorOffset == 0 || h.descriptorSize == 0 {
-		return nil // an extent of its own; the flags have said what it is
+		return descriptor{}.check(h, 0)
 	}
 	length := int64(maxDescriptorBytes)
 	if h.descriptorSize <= maxDescriptorBytes/sectorSize {
@@ -150,16 +155,6 @@ const (
 	convertCure = "convert it with `qemu-img convert -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"
 	exportCure  = "export the whole disk as a stream-optimized VMDK (ovftool, or \"Export OVF Template\")"
 )
-
-func refuseUncompressed(h *header) error {
-	e := &diskimage.UnsupportedError{Format: format, SubFormat: h.subFormat(), Cure: convertCure}
-	if h.flags&flagCompressed == 0 {
-		e.Reason = "it is sparse but not stream-optimized, and only stream-optimized VMDKs are read"
-	} else {
-		e.Reason = "its grains are compressed but carry no markers, which no known tool writes"
-	}
-	return e
-}
 
 // IsBadGrain tells whether err is about the compressed data of a grain, for which VM Import has words of its own.
 func IsBadGrain(err error) bool {

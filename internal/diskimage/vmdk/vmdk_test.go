@@ -359,14 +359,16 @@ func refill(s *testimage.Stream, grain int64, content []byte) {
 // The other kinds of VMDK are told apart; none of them is read, and no name in them is followed.
 func TestOtherKinds(t *testing.T) {
 	v, runs, _ := small(testimage.GDPatched)
-	mono := v.Build(runs...)
-	put32(mono.Data, 8, 1)
-	put16(mono.Data, 77, 0)
+	v.Descriptor = "-"
+	piece := v.BuildSparse(runs...)
+	v.Descriptor = "\x00" // what qemu-img leaves in the pieces of a split disk
+	emptied := v.BuildSparse(runs...)
 	for _, c := range []struct {
 		name, sub string
 		data      []byte
 	}{
-		{"monolithicSparse", "monolithicSparse", mono.Data},
+		{"piece of a split disk", "twoGbMaxExtentSparse", piece.Data},
+		{"piece of a split disk, with room for a descriptor", "twoGbMaxExtentSparse", emptied.Data},
 		{"flat descriptor", "monolithicFlat", []byte("# Disk DescriptorFile\nversion=1\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"/etc/passwd\" 0")},
 		{"split descriptor", "twoGbMaxExtentSparse", []byte("version=1\r\nCreateType = twoGbMaxExtentSparse\r\nRW 8 SPARSE \"a-s001.vmdk\"\r\n")},
 		{"COWD", "vmfsSparse", append([]byte("COWD\x01\x00\x00\x00"), make([]byte, 2040)...)},

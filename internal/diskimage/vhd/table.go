@@ -1,0 +1,148 @@
+package vhd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// table is where the blocks of a dynamic disk are, by its block allocation table (BAT): numbers of sectors, one for each block. It is read in
+// windows, and never kept.
+type table struct {
+	file      io.ReaderAt
+	at        int64 // where the BAT begins
+	blocks    int64 // entries in use; more of them are slack
+	blockSize int64
+	bitmap    int64 // bytes in front of the data of each block, whole sectors
+	size      int64 // of the disk
+
+	dataStart, dataEnd int64 // of the part of the file where blocks may be
+}
+
+// newTable holds the header's own places against the file, whose headers and data lie before end.
+func newTable(r io.ReaderAt, f *footers, h *dynamicHeader) (*table, error) {
+	headerAt := int64(f.dataOffset)
+	corrupt := func(field string, value any, reason string) error {
+		return &diskimage.CorruptError{Format: format, Structure: "dynamic header", Field: field, Offset: headerAt, Value: value, Reason: reason}
+	}
+	length := batEntrySize * int64(h.entries)
+	switch {
+	case uint64(h.entries)*uint64(h.blockSize) < uint64(f.size):
+		return nil, corrupt("max table entries", h.entries,
+			fmt.Sprintf("a disk of %d bytes has %d blocks of %d", f.size, divUp(f.size, int64(h.blockSize)), h.blockSize))
+	case h.batOffset < footerSize || length > f.end || h.batOffset > uint64(f.end-length):
+		return nil, corrupt("table offset", h.batOffset,
+			fmt.Sprintf("a table of %d entries there does not lie between the footers, at bytes 0 and %d", h.entries, f.end))
+	case int64(h.batOffset) < headerAt+headerSize && headerAt < int64(h.batOffset)+length:
+		return nil, corrupt("table offset", h.batOffset, "the table there would lie over the dynamic header")
+	}
+	t := &table{
+		file: r, at: int64(h.batOffset), blocks: divUp(f.size, int64(h.blockSize)), blockSize: int64(h.blockSize), size: f.size,
+		bitmap:    divUp(divUp(int64(h.blockSize)/sectorSize, 8), sectorSize) * sectorSize,
+		dataStart: max(headerAt+headerSize, int64(h.batOffset)+length), dataEnd: f.end,
+	}
+	if t.blocks > maxBlocks {
+		return nil, &diskimage.UnsupportedError{
+			Format: format, SubFormat: subFormatDynamic,
+			Reason: fmt.Sprintf("it has %d blocks of %d bytes, and %d are the most that are read here", t.blocks, t.blockSize, maxBlocks),
+			Cure:   "write it again with blocks of 2 MiB, which every tool makes by default",
+		}
+	}
+	return t, nil
+}
+
+// stored is how many bytes of the file a block takes. Of the last one, which may end behind the disk, only the part inside has to be there.
+func (t *table) stored(index int64) int64 {
+	return t.bitmap + min(t.blockSize, t.size-index*t.blockSize)
+}
+
+// place is where a block begins in the file, with its bitmap; 0 for one that is absent. Nothing that cannot be resolved is read as zeros.
+func (t *table) place(index int64, entry uint32) (int64, error) {
+	if entry == batAbsent {
+		return 0, nil
+	}
+	start, reason := int64(entry)*sectorSize, ""
+	switch {
+	case start < t.dataStart:
+		reason = fmt.Sprintf("a block there would lie over the headers or the table, which end at byte %d", t.dataStart)
+	case start > t.dataEnd-t.stored(index):
+		reason = fmt.Sprintf("the %d bytes of the block there do not end before byte %d: the file was cut off, or damaged", t.stored(index), t.dataEnd)
+	default:
+		return start, nil
+	}
+	return 0, &diskimage.CorruptError{
+		Format: format, Structure: "block allocation table", Field: fmt.Sprintf("entry %d", index), Offset: t.at + batEntrySize*index,
+		Value: entry, Reason: reason,
+	}
+}
+
+// window is a part of the BAT that one reader has at hand.
+type window struct {
+	first   int64 // -1: none
+	entries []byte
+}
+
+// windowEntries are looked at together: memory does not follow the table's length.
+const windowEntries = 16 << 10
+
+func newWindow() *window { return &window{first: -1} }
+
+// lookup is place for a block by its index.
+func (t *table) lookup(w *window, index int64) (int64, error) {
+	first := index - index%windowEntries
+	if w.first != first {
+		n := batEntrySize * min(windowEntries, t.blocks-first)
+		w.first, w.entries = -1, slices.Grow(w.entries[:0], int(n))[:n]
+		if err := readFull(t.file, w.entries, t.at+batEntrySize*first); err != nil {
+			return 0, fmt.Errorf("read the block allocation table of the VHD at byte %d: %w", t.at+batEntrySize*first, err)
+		}
+		w.first = first
+	}
+	return t.place(index, binary.BigEndian.Uint32(w.entries[batEntrySize*(index-first):]))
+}
+
+// check holds every entry against the file and all blocks against each other: two that share bytes are never sound, whatever other readers make of
+// it. Every block that is stored costs 4 bytes until check is done: there are never more of them than fit into the file, nor than maxBlocks, which
+// makes 16 MiB.
+func (t *table) check() error {
+	length := t.bitmap + t.blockSize
+	fit := (t.dataEnd-t.dataStart)/length + 1 // the last block may be cut short
+	starts := make([]uint32, 0, min(t.blocks, fit))
+	last := int64(-1) // where the last block of the disk is
+	w := newWindow()
+	for index := range t.blocks {
+		at, err := t.lookup(w, index)
+		switch {
+		case err != nil:
+			return err
+		case at == 0:
+			continue
+		case len(starts) == cap(starts):
+			return t.overlap(fmt.Sprintf("it stores more than the %d blocks that fit into the file", fit))
+		}
+		starts = append(starts, uint32(at/sectorSize))
+		if index == t.blocks-1 {
+			last = at
+		}
+	}
+	slices.Sort(starts)
+	for k := 1; k < len(starts); k++ {
+		at, next, taken := int64(starts[k-1])*sectorSize, int64(starts[k])*sectorSize, length
+		if at == last {
+			taken = t.stored(t.blocks - 1)
+		}
+		if next-at < taken {
+			return t.overlap(fmt.Sprintf("the blocks at sectors %d and %d lie over each other", starts[k-1], starts[k]))
+		}
+	}
+	return nil
+}
+
+func (t *table) overlap(reason string) error {
+	return &diskimage.CorruptError{Format: format, Structure: "block allocation table", Offset: t.at, Reason: reason}
+}
+
+func divUp(a, b int64) int64 { return (a + b - 1) / b }

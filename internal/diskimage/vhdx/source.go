@@ -1,0 +1,85 @@
+package vhdx
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// source is the file as it would be after its log was replayed: the writes that the log holds lie over the file's own bytes.
+type source struct {
+	file io.ReaderAt
+	size int64 // of the file
+	end  int64 // of the file after the replay, which may make it longer
+	over *overlay
+}
+
+// read fills p from the offset at; what names the structure in errors. The caller has held the range against end.
+func (s *source) read(p []byte, at int64, what string) error {
+	if err := s.readFull(p, at); err != nil {
+		return fmt.Errorf("read the VHDX %s at byte %d: %w", what, at, err)
+	}
+	return nil
+}
+
+func (s *source) readFull(p []byte, at int64) error {
+	if s.over == nil {
+		return s.readFile(p, at)
+	}
+	for len(p) > 0 {
+		w, end := s.over.find(at)
+		n := min(int64(len(p)), end-at)
+		var err error
+		switch {
+		case w == nil:
+			err = s.readFile(p[:n], at)
+		case w.zero():
+			clear(p[:n])
+		default:
+			err = s.readPage(p[:n], at, w)
+		}
+		if err != nil {
+			return err
+		}
+		p, at = p[n:], at+n
+	}
+	return nil
+}
+
+// readFile reads the file's own bytes. Where the replay makes the file longer, the new part is zeros.
+func (s *source) readFile(p []byte, at int64) error {
+	if at < 0 || int64(len(p)) > s.end-at {
+		return io.ErrUnexpectedEOF
+	}
+	inside := max(0, min(int64(len(p)), s.size-at))
+	clear(p[inside:])
+	if inside == 0 {
+		return nil
+	}
+	n, err := s.file.ReadAt(p[:inside], at)
+	switch {
+	case int64(n) == inside:
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF // the source is shorter than it said
+	default:
+		return err
+	}
+}
+
+// readPage reads a part of a page that is in the log. The log keeps the first 8 and the last 4 bytes of a page in its descriptor ([MS-VHDX]
+// 2.3.1.3), because their places in the data sector serve to tell torn writes.
+func (s *source) readPage(p []byte, at int64, w *write) error {
+	in := at - w.start
+	if err := s.readFile(p, w.data+in); err != nil {
+		return err
+	}
+	if in < logLeadingBytes {
+		copy(p, w.leading[in:])
+	}
+	if tail := int64(logSector - logTrailingBytes); in+int64(len(p)) > tail {
+		from := max(in, tail)
+		copy(p[from-in:], w.trailing[from-tail:])
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package testimage
+
+import (
+	"encoding/binary"
+	"slices"
+	"unicode/utf16"
+)
+
+// VHD describes a VHD image. Zero fields take the value that tools write.
+type VHD struct {
+	Fixed       bool
+	Size        int64 // multiple of 512
+	ShortFooter bool  // of 511 bytes, as before Virtual PC 2004
+
+	// Of dynamic disks only.
+	BlockSize int64   // 2 MiB
+	Slack     int64   // entries of the BAT behind those of the disk's blocks
+	Order     []int64 // the indexes of all blocks, in the order in which those that are stored lie in the file; nil: ascending
+	Gap       int64   // sectors between any two blocks
+	ShortLast bool    // the last block is stored to the end of the disk only, where it is the last in the file too
+	Parent    string  // its name; makes the disk a differencing one
+}
+
+// VHDFile is a built image and where its parts are, so that tests can damage them.
+type VHDFile struct {
+	Data   []byte
+	Footer int64           // the one at the end
+	Copy   int64           // the one in front; -1: none
+	Header int64           // the dynamic header; 0: none
+	BAT    int64           // 0: none
+	Block  map[int64]int64 // where a block begins, with its bitmap, by its index
+	Bitmap int64           // bytes of one
+}
+
+const sector = 512
+
+// Build makes an image with the runs given. Blocks that a run touches are stored, runs of zeros too: a VHD has no other way to say that.
+func (v VHD) Build(runs ...Run) *VHDFile {
+	f := &VHDFile{Copy: -1, Block: map[int64]int64{}}
+	if v.Fixed {
+		f.Data = make([]byte, v.Size)
+		for _, r := range runs {
+			copy(f.Data[r.Offset:], r.Data)
+		}
+	} else {
+		v.buildDynamic(f, runs)
+	}
+	f.Footer = int64(len(f.Data))
+	f.Data = append(f.Data, v.footer()...)
+	if v.ShortFooter {
+		f.Data = f.Data[:len(f.Data)-1]
+	}
+	f.Seal()
+	return f
+}
+
+func (v VHD) buildDynamic(f *VHDFile, runs []Run) {
+	if v.BlockSize == 0 {
+		v.BlockSize = 2 << 20
+	}
+	count := (v.Size + v.BlockSize - 1) / v.BlockSize
+	f.Copy, f.Header, f.BAT = 0, 512, 1536
+	f.Bitmap = (v.BlockSize/sector + 4095) / 4096 * sector
+	entries := count + v.Slack
+	f.Data = slices.Concat(v.footer(), v.header(entries), make([]byte, (4*entries+511)/sector*sector))
+	for k := int(f.BAT); k < len(f.Data); k++ {
+		f.Data[k] = 0xff // absent, the padding too
+	}
+
+	// A block of the disk as the file holds it: the bitmap, then the data.
+	blocks := map[int64][]byte{}
+	touch := func(at int64, b byte) {
+		index, in := at/v.BlockSize, at%v.BlockSize
+		if blocks[index] == nil {
+			blocks[index] = make([]byte, f.Bitmap+v.BlockSize)
+		}
+		blocks[index][in/sector/8] |= 0x80 >> (in / sector % 8)
+		blocks[index][f.Bitmap+in] = b
+	}
+	for _, r := range runs {
+		for k, b := range r.Data {
+			touch(r.Offset+int64(k), b)
+		}
+		for k := int64(0); k < r.Zero; k += sector {
+			touch(r.Offset+k, 0)
+		}
+	}
+	order := v.Order
+	if order == nil {
+		for index := range count {
+			order = append(order, index)
+		}
+	}
+	lastInFile := int64(-1)
+	for _, index := range order {
+		b := blocks[index]
+		if b == nil {
+			continue
+		}
+		f.Data = append(f.Data, make([]byte, v.Gap*sector)...)
+		f.Block[index] = int64(len(f.Data))
+		binary.BigEndian.PutUint32(f.Data[f.BAT+4*index:], uint32(len(f.Data)/sector))
+		f.Data = append(f.Data, b...)
+		lastInFile = index
+	}
+	if v.ShortLast && lastInFile == count-1 {
+		f.Data = f.Data[:int64(len(f.Data))-(count*v.BlockSize-v.Size)]
+	}
+}
+
+// footer has a geometry that says something else than the size, and no checksum yet.
+func (v VHD) footer() []byte {
+	b := make([]byte, 512)
+	be := binary.BigEndian
+	copy(b, "conectix")
+	be.PutUint32(b[8:], 2)
+	be.PutUint32(b[12:], 0x00010000)
+	be.PutUint64(b[16:], 512)
+	be.PutUint32(b[60:], 3)
+	switch {
+	case v.Fixed:
+		be.PutUint64(b[16:], 1<<64-1)
+		be.PutUint32(b[60:], 2)
+	case v.Parent != "":
+		be.PutUint32(b[60:], 4)
+	}
+	copy(b[28:], "vpc ")
+	be.PutUint32(b[32:], 0x00050003)
+	copy(b[36:], "Wi2k")
+	be.PutUint64(b[40:], 1<<30) // the original size: not the current one
+	be.PutUint64(b[48:], uint64(v.Size))
+	copy(b[56:], "\x00\x01\x01\x01")
+	copy(b[68:], "0123456789abcdef")
+	return b
+}
+
+func (v VHD) header(entries int64) []byte {
+	b := make([]byte, 1024)
+	be := binary.BigEndian
+	copy(b, "cxsparse")
+	be.PutUint64(b[8:], 1<<64-1)
+	be.PutUint64(b[16:], 1536)
+	be.PutUint32(b[24:], 0x00010000)
+	be.PutUint32(b[28:], uint32(entries))
+	be.PutUint32(b[32:], uint32(v.BlockSize))
+	for k, u := range utf16.Encode([]rune(v.Parent)) {
+		be.PutUint16(b[64+2*k:], u)
+	}
+	return b
+}
+
+// Seal makes the checksums right, so that what a test changed is judged for itself.
+func (f *VHDFile) Seal() {
+	short := len(f.Data) - int(f.Footer)
+	footer := append(f.Data[f.Footer:], make([]byte, 512-short)...)
+	sealAt(footer, 64)
+	copy(f.Data[f.Footer:], footer)
+	if f.Copy >= 0 {
+		sealAt(f.Data[f.Copy:f.Copy+512], 64)
+	}
+	if f.Header > 0 {
+		sealAt(f.Data[f.Header:f.Header+1024], 36)
+	}
+}
+
+func sealAt(b []byte, field int) {
+	copy(b[field:], "\x00\x00\x00\x00")
+	sum := uint32(0)
+	for _, c := range b {
+		sum += uint32(c)
+	}
+	binary.BigEndian.PutUint32(b[field:], ^sum)
+}
