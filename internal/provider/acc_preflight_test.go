@@ -160,18 +160,32 @@ func TestRule6PreflightSource(t *testing.T) {
 	}
 }
 
-// TestRule6PreflightNotStrict: a local backend that is not strict leaves the image to its own readers.
+// TestRule6PreflightNotStrict: a local backend that is not strict takes what only its own readers take, and says so in source.
 func TestRule6PreflightNotStrict(t *testing.T) {
 	t.Parallel()
 	l := newLocal(t)
 	l.Put(t, "disk.vmdk", hosted())
-	for strict, summary := range map[bool]string{true: "Image Not Importable", false: "Import Failed"} {
-		c := acctest.NewCore(t, map[string]any{"local": map[string]any{
+	local := func(strict bool) *acctest.Core {
+		return acctest.NewCore(t, map[string]any{"local": map[string]any{
 			"data_dir": l.DataDir, "buckets": map[string]any{"images": l.Images}, "strict": strict,
 		}})
-		if _, d := c.Create(with()); len(d.Errors()) != 1 || d.Errors()[0].Summary != summary || len(d.Warnings()) > 0 != strict {
-			t.Errorf("strict = %t: want %q, got\n%s", strict, summary, d)
-		}
+	}
+	if _, d := local(true).Create(with()); len(d.Errors()) != 1 || d.Errors()[0].Summary != "Image Not Importable" {
+		t.Errorf("strict: want the image refused, got\n%s", d)
+	}
+	c := local(false)
+	o, d := c.Create(with())
+	if len(d) > 0 || o == nil {
+		t.Fatalf("not strict: %v", d)
+	}
+	if o.Get("source.importable") != false || o.Text("source.reason") == "" || o.Get("source.virtual_size_bytes") != float64(1<<20) {
+		t.Errorf("not strict: source is %v", o.Get("source"))
+	}
+	if err := sameBytes(o.Text("volume_path"), make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+	if d := c.Destroy(o); len(d) > 0 {
+		t.Error(d)
 	}
 }
 
