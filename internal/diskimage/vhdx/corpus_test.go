@@ -39,7 +39,7 @@ func TestCorpus(t *testing.T) {
 			if sum, err := testimage.Sparse64K(img); err != nil || sum != row.Sparse64K {
 				t.Errorf("sparse digest %s, %v, want %s", sum, err, row.Sparse64K)
 			}
-			if row.VirtualSize <= 1<<30 && !testing.Short() {
+			if row.VirtualSize <= 256<<20 && !testing.Short() { // the sparse digest covers the larger ones
 				if sum, err := convert.SHA256(t.Context(), img); err != nil || sum != row.SHA256 {
 					t.Errorf("SHA-256 %s, %v, want %s", sum, err, row.SHA256)
 				}

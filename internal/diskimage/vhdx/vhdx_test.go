@@ -22,13 +22,10 @@ const (
 	zero = 2
 )
 
-// pattern is n bytes without a zero.
+// pattern is n bytes that are no zeros together.
 func pattern(n int, seed uint64) []byte {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable on purpose
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.UintN(255)) + 1
-	}
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}).Read(b)
 	return b
 }
 
