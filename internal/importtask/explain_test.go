@@ -83,7 +83,7 @@ func TestExplainCall(t *testing.T) {
 			"vmie.amazonaws.com", BlameRole,
 		},
 		"P10 role without rights": {answer(400, "InvalidParameter", roleRights), "may not do what the message names", BlameRole},
-		"P10 no object":           {answer(400, "InvalidParameter", noAccess), "not there", BlameDiskContainer},
+		"P10 no object":           {answer(400, "InvalidParameter", noObject), "not there", BlameDiskContainer},
 		"P20 Region": {
 			answer(400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1."),
 			"another Region", BlameRegion,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -169,8 +170,11 @@ func roleNotReady(err error) bool {
 	text := textOf(err)
 	return strings.Contains(text, "does not exist or does not have sufficient permissions") ||
 		strings.Contains(text, "assumed-role/") && strings.Contains(text, "is not authorized to perform") ||
-		strings.Contains(text, "does not have access to the s3 object")
+		noAccess.MatchString(text)
 }
+
+// noAccess is the whole of EC2's third text. The local endpoint says more behind it, because it knows why: there no time will help.
+var noAccess = regexp.MustCompile(`does not have access to the s3 object \([^()]*\)\.?$`)
 
 // markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every
 // refusal of permission counts; a try more is harmless. A token that was first used without the tag counts, too.

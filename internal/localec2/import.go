@@ -245,7 +245,7 @@ func (e *Endpoint) checkSource(ctx context.Context, s scope, l imagesource.Locat
 }
 
 func (e *Endpoint) mappedBuckets() string {
-	const do = "map it with the provider's local.buckets, or with serve --bucket NAME=DIR"
+	const do = "map it in local.buckets of the provider block"
 	names := make([]string, 0, len(e.config.Images.Buckets))
 	for name := range e.config.Images.Buckets {
 		names = append(names, name)

@@ -15,7 +15,7 @@ const (
 	operationPermanent = "permanent-restore"
 
 	// tieringTime is how long a snapshot is seen on its way between the tiers: hours on AWS, enough here for one poll to see it.
-	tieringTime = time.Second
+	tieringTime = 3 * time.Second
 )
 
 // tiering is the last move of a snapshot between the tiers. Where it stands follows from the clock alone: no one has to carry it on.

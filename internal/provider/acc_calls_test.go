@@ -208,7 +208,7 @@ func TestRule5Timeouts(t *testing.T) {
 	e := newEC2(t)
 	c := acctest.NewCore(t, e.Config())
 	config := func(more ...any) map[string]any {
-		return with(append([]any{"timeouts", map[string]any{"read": "500ms", "update": "500ms", "delete": "500ms"}}, more...)...)
+		return with(append([]any{"timeouts", map[string]any{"read": "2s", "update": "2s", "delete": "5s"}}, more...)...)
 	}
 	o, d := c.Create(config())
 	if len(d) > 0 {

@@ -225,9 +225,7 @@ func TestRule4Orphan(t *testing.T) {
 	if len(d) > 0 {
 		t.Fatal(d)
 	}
-	ctx, kill := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer kill()
-	lost, _ := killed.Apply(ctx, p) // Terraform was killed: the state is lost
+	lost, _ := killed.Apply(behindStart(t, e), p) // Terraform was killed: the state is lost
 	id := lost.Text("import_task_id")
 
 	for name, test := range map[string]struct {
@@ -268,9 +266,7 @@ func TestRule4KilledWithToken(t *testing.T) {
 	config := with("client_token", "a")
 	killed := acctest.NewCore(t, e.Config())
 	p, _ := killed.Plan(nil, config)
-	ctx, kill := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer kill()
-	lost, _ := killed.Apply(ctx, p)
+	lost, _ := killed.Apply(behindStart(t, e), p)
 
 	c := acctest.NewCore(t, e.Config())
 	o, d := c.Create(config)

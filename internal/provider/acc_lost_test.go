@@ -10,6 +10,18 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
 )
 
+// behindStart is a context that ends as soon as an import is accepted.
+func behindStart(t *testing.T, e *acctest.EC2) context.Context {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	e.On("ImportSnapshot", func(_ *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+		defer stop()
+		return next()
+	})
+	return ctx
+}
+
 // interrupted is an import whose apply was stopped right behind its start.
 func interrupted(t *testing.T, e *acctest.EC2, config map[string]any) *acctest.Object {
 	t.Helper()
@@ -18,9 +30,7 @@ func interrupted(t *testing.T, e *acctest.EC2, config map[string]any) *acctest.O
 	if d.HasError() {
 		t.Fatal(d)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Second)
-	defer stop()
-	o, d := c.Apply(ctx, p)
+	o, d := c.Apply(behindStart(t, e), p)
 	if d.HasError() || o.Get("snapshot_id") != nil {
 		t.Fatalf("the interrupted apply has snapshot_id %v: %v", o.Get("snapshot_id"), d)
 	}

@@ -88,6 +88,7 @@ func parseRegions(b []byte, tableAt, end int64, h *header) (regions, error) {
 			r.bat = p
 		case metadataRegion:
 			r.metadata = p
+		default: // checked for place and overlap only
 		}
 	}
 	if !seen[batRegion] || !seen[metadataRegion] {

@@ -133,7 +133,10 @@ func TestExtents(t *testing.T) {
 		t.Errorf("fixed: extents %v", got)
 	}
 	for n := range 3 { // whoever has seen enough may stop
-		for range mustOpen(t, v.Build(runs...)).Extents() {
+		for _, err := range mustOpen(t, v.Build(runs...)).Extents() {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n--; n < 0 {
 				break
 			}
