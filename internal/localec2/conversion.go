@@ -66,7 +66,7 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 		return false, nil //nolint:nilerr // a cancel is nobody's failure
 	case w.ctx.Err() != nil:
 		w.log.Info("import left for the next process", "task", t.ID)
-		return false, nil
+		return false, nil //nolint:nilerr // a stop is no failure of the import
 	case errors.As(err, &refused):
 		w.log.Warn("import refused", "task", t.ID, "source", c.task.location(), "message", refused.message, "error", refused.cause)
 		return false, w.refuse(j, refused.message)
