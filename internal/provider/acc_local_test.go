@@ -4,6 +4,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,5 +69,23 @@ func TestRule4LocalTaskOutlivesItsProcess(t *testing.T) {
 	}
 	if left := l.Strays(t); len(left) > 0 {
 		t.Errorf("the destroy has left %v", left)
+	}
+}
+
+// TestLocalBrokenCABundle: AWS_CA_BUNDLE of the machine may name anything; an import from a directory needs no certificate.
+func TestLocalBrokenCABundle(t *testing.T) {
+	l := newLocal(t)
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(bundle, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	c := acctest.StartCore(t)
+	d := c.Configure(map[string]any{"local": map[string]any{"data_dir": l.DataDir, "buckets": map[string]any{"images": l.Images}}})
+	if d.HasError() || len(d.Warnings()) != 1 || !strings.Contains(d.String(), "AWS_CA_BUNDLE") {
+		t.Fatalf("configured with %v", d)
+	}
+	if o, d := c.Create(with()); len(d) > 0 || o.Text("snapshot_id") == "" {
+		t.Errorf("imported with %v", d)
 	}
 }

@@ -42,7 +42,7 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 			"EC2 takes at most %d tags a resource; with the provider's default_tags here are %d.", maxTags, n))
 	}
 	if prior == nil && r.data.tokenInUse(&plan) {
-		resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Replacement Needs a New Client Token", fmt.Sprintf(
+		resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
 			"client_token %q stands for an import that is in the state already: EC2 would answer with it, and two objects would share, and destroy, one "+
 				"snapshot. Give this import a client_token of its own. (Where a resource is tainted because its time was over, `untaint` continues its import.)",
 			plan.ClientToken.ValueString()))

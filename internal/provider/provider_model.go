@@ -221,8 +221,8 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 	}
 	transport, err := settings.Transport()
 	if err != nil {
-		diags.AddAttributeError(path.Root("local"), "Unable to Reach https Images", err.Error())
-		return nil, diags
+		// Most local work needs no certificate at all, and AWS_CA_BUNDLE is the machine's, not this configuration's.
+		diags.AddAttributeWarning(path.Root("local"), "Certificates Not Used", err.Error()+". Images from https are fetched with the system's certificates.")
 	}
 	backend.images = &imagesource.Opener{Buckets: buckets, HTTPS: true, AllowPrivate: true, Transport: transport}
 	if settings.Endpoints.S3 != "" {
