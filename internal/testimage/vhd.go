@@ -1,6 +1,7 @@
 package testimage
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"unicode/utf16"
@@ -9,8 +10,9 @@ import (
 // VHD describes a VHD image. Zero fields take the value that tools write.
 type VHD struct {
 	Fixed       bool
-	Size        int64 // multiple of 512
-	ShortFooter bool  // of 511 bytes, as before Virtual PC 2004
+	Size        int64  // multiple of 512
+	ShortFooter bool   // of 511 bytes, as before Virtual PC 2004
+	Creator     string // "vpc "; some readers choose between the geometry and the size by it
 
 	// Of dynamic disks only.
 	BlockSize int64   // 2 MiB
@@ -69,21 +71,22 @@ func (v VHD) buildDynamic(f *VHDFile, runs []Run) {
 
 	// A block of the disk as the file holds it: the bitmap, then the data.
 	blocks := map[int64][]byte{}
-	touch := func(at int64, b byte) {
-		index, in := at/v.BlockSize, at%v.BlockSize
-		if blocks[index] == nil {
-			blocks[index] = make([]byte, f.Bitmap+v.BlockSize)
+	write := func(at int64, data []byte) {
+		for len(data) > 0 {
+			index, in := at/v.BlockSize, at%v.BlockSize
+			if blocks[index] == nil {
+				blocks[index] = make([]byte, f.Bitmap+v.BlockSize)
+			}
+			n := int64(copy(blocks[index][f.Bitmap+in:], data))
+			for s := in / sector; s*sector < in+n; s++ {
+				blocks[index][s/8] |= 0x80 >> (s % 8)
+			}
+			data, at = data[n:], at+n
 		}
-		blocks[index][in/sector/8] |= 0x80 >> (in / sector % 8)
-		blocks[index][f.Bitmap+in] = b
 	}
 	for _, r := range runs {
-		for k, b := range r.Data {
-			touch(r.Offset+int64(k), b)
-		}
-		for k := int64(0); k < r.Zero; k += sector {
-			touch(r.Offset+k, 0)
-		}
+		write(r.Offset, r.Data)
+		write(r.Offset, make([]byte, r.Zero))
 	}
 	order := v.Order
 	if order == nil {
@@ -124,7 +127,7 @@ func (v VHD) footer() []byte {
 	case v.Parent != "":
 		be.PutUint32(b[60:], 4)
 	}
-	copy(b[28:], "vpc ")
+	copy(b[28:], cmp.Or(v.Creator, "vpc "))
 	be.PutUint32(b[32:], 0x00050003)
 	copy(b[36:], "Wi2k")
 	be.PutUint64(b[40:], 1<<30) // the original size: not the current one

@@ -17,6 +17,9 @@ type VHDX struct {
 	LogSize       int64 // 1 MiB
 	Fixed         bool  // every block is stored
 	Parent        bool  // differencing; blocks that no run touches are the parent's
+
+	// The indexes of all blocks, in the order in which those that are stored lie in the file; nil: ascending.
+	Order []int64
 }
 
 // The identifiers of VHDX structures that tests damage or add to ([MS-VHDX] 2.2.3, 2.6.2).
@@ -80,7 +83,13 @@ func (v VHDX) Build(runs ...Run) *VHDXFile {
 	}
 	next := f.BAT + batSize
 	f.Data = make([]byte, next, next+int64(len(contents))*v.BlockSize)
-	for b := range blocks {
+	order := v.Order
+	if order == nil {
+		for b := range blocks {
+			order = append(order, b)
+		}
+	}
+	for _, b := range order {
 		data := contents[b]
 		if data == nil && v.Fixed {
 			data = make([]byte, v.BlockSize)

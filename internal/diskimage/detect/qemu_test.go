@@ -1,0 +1,204 @@
+package detect_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+)
+
+// layouts is how many images are compared with qemu-img. Each costs one run of it, of about 20 ms.
+const layouts = 500
+
+// Images of all kinds that are read here, both ways: one that testimage builds is read here and by qemu-img, which writes it in another format, and
+// that is read here again. All three must be the disk that was put in. So the builders are no fiction of the readers', and no reader one of the
+// builders'. Where qemu-img is wrong, the layouts say so, and whom they follow.
+//
+// EC2_QEMU_SEED=n repeats the layouts of an earlier run.
+func TestQEMU(t *testing.T) {
+	qemu, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Skip("no qemu-img: nothing is compared with it; it comes with qemu-utils")
+	}
+	seed := rand.Uint64() //nolint:gosec // any will do
+	if text := os.Getenv("EC2_QEMU_SEED"); text != "" {
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("EC2_QEMU_SEED: %v", err)
+		}
+	}
+	t.Logf("EC2_QEMU_SEED=%d repeats these layouts", seed)
+	for n := range uint64(layouts) {
+		t.Run(strconv.FormatUint(n, 10), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, n)) //nolint:gosec // repeatable on purpose
+			l := layoutKinds[n%uint64(len(layoutKinds))](r)
+			to := anyTarget(r)
+			compareWithQEMU(t, qemu, r, l, to)
+			if t.Failed() {
+				t.Logf("EC2_QEMU_SEED=%d, layout %d: %s %s of %d bytes, %s; then %s", seed, n, l.format, l.subFormat, len(l.disk), l.about, strings.Join(to.options, " "))
+			}
+		})
+	}
+}
+
+func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to target) {
+	img, err := detect.Open(bytes.NewReader(l.data), int64(len(l.data)), "")
+	if err != nil {
+		t.Errorf("ours: %v", err)
+	} else {
+		if img.Format != l.format || img.SubFormat != l.subFormat {
+			t.Errorf("ours is a %s %s", img.Format, img.SubFormat)
+		}
+		checkDisk(t, "ours", r, img, l.disk)
+	}
+
+	dir := t.TempDir()
+	run := func(args ...string) bool {
+		out, err := exec.CommandContext(t.Context(), qemu, args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("qemu-img %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return err == nil
+	}
+	image, other := filepath.Join(dir, "image"), filepath.Join(dir, "other")
+	if err := os.WriteFile(image, l.data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l.dirty && !run("check", "-q", "-r", "all", "-f", "vhdx", image) {
+		return
+	}
+	args := append([]string{"convert", "-t", "unsafe"}, to.options...)
+	for _, o := range l.qemu {
+		args = append(args, strings.ReplaceAll(o, "IMAGE", image))
+	}
+	if !run(append(args, other)...) {
+		return
+	}
+	f, err := os.Open(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := detect.Open(f, info.Size(), "")
+	if err != nil {
+		t.Errorf("qemu-img's: %v", err)
+		return
+	}
+	if back.Format != to.format || back.SubFormat != to.subFormat {
+		t.Errorf("qemu-img's is a %s %s", back.Format, back.SubFormat)
+	}
+	disk := l.disk
+	if to.geometry {
+		// The footer holds the geometry's size, rounded up, as the current size too: the disk grows by some zeros.
+		size, err := geometrySize(f, info.Size())
+		if err != nil || size < int64(len(disk)) || size > int64(len(disk))+17*16*512 {
+			t.Errorf("qemu-img wrote a geometry of %d bytes for %d, %v", size, len(disk), err)
+			return
+		}
+		disk = append(disk, make([]byte, size-int64(len(disk)))...)
+	}
+	checkDisk(t, "qemu-img's", r, back, disk)
+}
+
+// geometrySize is cylinders * heads * sectors of the footer at the end.
+func geometrySize(f io.ReaderAt, size int64) (int64, error) {
+	b := make([]byte, 4)
+	_, err := f.ReadAt(b, size-512+56)
+	return (int64(b[0])<<8 | int64(b[1])) * int64(b[2]) * int64(b[3]) * 512, err
+}
+
+// target is an image that qemu-img writes.
+type target struct {
+	options   []string
+	format    detect.Format
+	subFormat string
+	geometry  bool
+}
+
+func anyTarget(r *rand.Rand) target {
+	onOff := func() string { return oneOf(r, "on", "off") }
+	var o []string
+	if chance(r, 3) {
+		o = append(o, "-S", oneOf(r, "0", "64k")) // zeros are written too, or in smaller or larger runs left out
+	}
+	outOfOrder := func() {
+		if chance(r, 2) {
+			o = append(o, "-W", "-m", "8") // blocks come as they are read: fragments
+		}
+	}
+	switch r.IntN(7) {
+	case 0, 1:
+		outOfOrder()
+		sub, force := oneOf(r, "dynamic", "fixed"), onOff()
+		return target{append(o, "-O", "vpc", "-o", "subformat="+sub+",force_size="+force), detect.VHD, sub, force == "off"}
+	case 2, 3:
+		outOfOrder()
+		// With block_state_zero=off and a dynamic disk, zeros that are written are left out: qemu-img warns of it, and it is no matter for a new file.
+		sub := oneOf(r, "dynamic", "fixed")
+		return target{append(o, "-O", "vhdx", "-o", fmt.Sprintf("subformat=%s,block_size=%dM,log_size=%dM,block_state_zero=%s",
+			sub, oneOf(r, 1, 2, 4), 1+r.IntN(3), onOff())), detect.VHDX, sub, false}
+	case 4, 5:
+		outOfOrder()
+		return target{append(o, "-O", "vmdk", "-o", fmt.Sprintf("subformat=monolithicSparse,zeroed_grain=%s,compat6=%s,adapter_type=%s",
+			onOff(), onOff(), oneOf(r, "ide", "lsilogic"))), detect.VMDK, "monolithicSparse", false}
+	default:
+		return target{append(o, "-O", "vmdk", "-o", "subformat=streamOptimized"), detect.VMDK, "streamOptimized", false}
+	}
+}
+
+// checkDisk reads the disk as a whole by its extents, and a part of it from any place on.
+func checkDisk(t *testing.T, whose string, r *rand.Rand, img *detect.Image, disk []byte) {
+	t.Helper()
+	if img.Size() != int64(len(disk)) {
+		t.Errorf("%s has %d bytes, want %d", whose, img.Size(), len(disk))
+		return
+	}
+	seen, end := make([]byte, len(disk)), int64(0)
+	for e, err := range img.Extents() {
+		if err != nil {
+			t.Errorf("%s: %v", whose, err)
+			return
+		}
+		if e.Length <= 0 || e.Offset < end || e.End() > img.Size() {
+			t.Errorf("%s: extent %+v after %d", whose, e, end)
+			return
+		}
+		end = e.End()
+		if n, err := img.ReadAt(seen[e.Offset:e.End()], e.Offset); int64(n) != e.Length || err != nil {
+			t.Errorf("%s: %+v: %d, %v", whose, e, n, err)
+			return
+		}
+		if e.Zero && len(bytes.Trim(seen[e.Offset:e.End()], "\x00")) > 0 {
+			t.Errorf("%s: explicit zeros %+v read as something else", whose, e)
+		}
+	}
+	if !bytes.Equal(seen, disk) {
+		t.Errorf("%s: what the extents hold is not the disk, from byte %d on", whose, firstDifference(seen, disk))
+	}
+	at := r.IntN(len(disk))
+	b := bytes.Repeat([]byte{0xaa}, 1+r.IntN(len(disk)-at))
+	if n, err := img.ReadAt(b, int64(at)); n != len(b) || err != nil || !bytes.Equal(b, disk[at:at+n]) {
+		t.Errorf("%s: ReadAt(%d bytes, %d) = %d, %v, or other bytes", whose, len(b), at, n, err)
+	}
+}
+
+func firstDifference(a, b []byte) int {
+	for k := range a {
+		if a[k] != b[k] {
+			return k
+		}
+	}
+	return len(a)
+}
