@@ -4,6 +4,7 @@
 package localec2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ type Config struct {
 	// DataDir holds the store, the volumes and the lock files. It is created by the first call that changes something.
 	DataDir string
 
-	// AccountID owns everything made here; what another account made in the same DataDir is invisible.
+	// AccountID is the account of requests whose access key names none. It owns what they make; what another account made in the same DataDir is
+	// invisible to them.
 	AccountID string
 
 	// Images opens the disk images that tasks name.
@@ -115,17 +117,22 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer e.requests.Done()
 
+	s, unscoped := e.scopeOf(r)
 	p, err := decodeParams(w, r)
 	if err != nil {
-		fail("", err)
+		fail("", cmp.Or(unscoped, err)) // a call of another service has no form to be decoded
 		return
 	}
 	name := p.take("Action")
 	if version := p.take("Version"); version == stsVersion || name == stsAction && version == "" {
-		e.serveSTS(w, r, requestID, name)
+		e.serveSTS(w, requestID, name, s, unscoped)
 		return
 	}
-	a, err := e.serveEC2(r, name, p)
+	if unscoped != nil {
+		fail(name, unscoped)
+		return
+	}
+	a, err := e.serveEC2(r.Context(), s, name, p)
 	if err != nil {
 		fail(name, err)
 		return
@@ -140,17 +147,13 @@ func (e *Endpoint) written(action string, err error) {
 	}
 }
 
-func (e *Endpoint) serveEC2(r *http.Request, name string, p *params) (answer, error) {
+func (e *Endpoint) serveEC2(ctx context.Context, s scope, name string, p *params) (answer, error) {
 	if name == "" {
 		return nil, failf("MissingAction", "The request is missing an action or a required parameter.")
 	}
 	act, ok := actions[name]
 	if !ok {
 		return nil, failf("InvalidAction", "The action %s is not valid for this web service.", shorten(name))
-	}
-	s, err := e.scopeOf(r)
-	if err != nil {
-		return nil, err
 	}
 	dryRun, err := p.boolean("DryRun")
 	if err != nil {
@@ -166,7 +169,7 @@ func (e *Endpoint) serveEC2(r *http.Request, name string, p *params) (answer, er
 	if dryRun {
 		return nil, &apiError{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
 	}
-	return run(r.Context())
+	return run(ctx)
 }
 
 // begin counts a request in, unless the endpoint is closed.
@@ -180,10 +183,19 @@ func (e *Endpoint) begin() bool {
 	return true
 }
 
-// Resume takes up this account's unfinished tasks, in every Region. Tasks that another live process works on are left to it and taken over when it
-// dies; those whose images this process does not reach get a status message that says whom they wait for, and no more. It may be called again at
-// any time, and does nothing where there is no store yet.
+// Resume takes up the unfinished tasks of the configured account, in every Region. Tasks that another live process works on are left to it and taken
+// over when it dies; those whose images this process does not reach get a status message that says whom they wait for, and no more. It may be
+// called again at any time, and does nothing where there is no store yet.
 func (e *Endpoint) Resume(ctx context.Context) error {
+	return e.resume(func(t task) bool { return t.Account == e.config.AccountID })
+}
+
+// ResumeAll is Resume for every account: a server is there for all that its callers name by their access keys.
+func (e *Endpoint) ResumeAll(ctx context.Context) error {
+	return e.resume(func(task) bool { return true })
+}
+
+func (e *Endpoint) resume(ours func(t task) bool) error {
 	if !e.begin() {
 		return errors.New("resume imports: the local endpoint is closed")
 	}
@@ -194,17 +206,19 @@ func (e *Endpoint) Resume(ctx context.Context) error {
 	if err := e.store.openForWrite(); err != nil {
 		return err
 	}
-	tasks, err := e.store.unfinishedTasks(e.config.AccountID)
+	tasks, err := e.store.unfinishedTasks()
 	if err != nil {
 		return err
 	}
 	for _, t := range tasks {
-		e.workers.own(t.ID)
+		if ours(t) {
+			e.workers.own(t.ID)
+		}
 	}
 	return nil
 }
 
-// Volume says where the bytes of a snapshot of this account are.
+// Volume says where the bytes of a snapshot of the configured account are.
 func (e *Endpoint) Volume(ctx context.Context, snapshotID string) (Volume, error) {
 	if !e.begin() {
 		return Volume{}, errors.New("look up a volume: the local endpoint is closed")

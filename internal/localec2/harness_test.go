@@ -2,6 +2,7 @@ package localec2
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,11 +32,12 @@ const testAccount = "123456789012"
 // host is an endpoint under test with the bucket "images" and clients that talk to it.
 type host struct {
 	*Endpoint
-	bucket string // the directory
-	http   *http.Client
-	url    string
-	ec2    *ec2.Client
-	sts    *sts.Client
+	bucket    string // the directory
+	http      *http.Client
+	url       string
+	accessKey string // "" = one that names no account
+	ec2       *ec2.Client
+	sts       *sts.Client
 }
 
 // newHost makes an endpoint in a fresh directory that does not exist yet; change may adjust its configuration.
@@ -99,7 +101,7 @@ func (h *host) clients(region string) (*ec2.Client, *sts.Client) {
 	cfg := aws.Config{
 		Region: region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDLOCAL", SecretAccessKey: "secret"}, nil
+			return aws.Credentials{AccessKeyID: cmp.Or(h.accessKey, "AKIDLOCAL"), SecretAccessKey: "secret"}, nil
 		}),
 	}
 	return ec2.NewFromConfig(cfg, func(o *ec2.Options) { o.HTTPClient, o.BaseEndpoint = h.http, &h.url }),

@@ -72,10 +72,10 @@ func (s *store) task(id string) (t *task, err error) {
 	return t, err
 }
 
-// unfinishedTasks returns the tasks that still need a worker.
-func (s *store) unfinishedTasks(account string) (tasks []task, err error) {
+// unfinishedTasks returns the tasks of all accounts that still need a worker, oldest first.
+func (s *store) unfinishedTasks() (tasks []task, err error) {
 	err = s.read(func(tx transaction) error {
-		tasks, err = selectTasks(tx, "account = ? AND status IN (?, ?) ORDER BY seq", account, statusActive, statusDeleting)
+		tasks, err = selectTasks(tx, "status IN (?, ?) ORDER BY seq", statusActive, statusDeleting)
 		return err
 	})
 	return tasks, err

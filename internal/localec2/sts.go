@@ -25,8 +25,8 @@ type stsError struct {
 }
 
 // serveSTS answers the one STS call that providers and SDK set-ups make, in STS's own dialect.
-func (e *Endpoint) serveSTS(w http.ResponseWriter, r *http.Request, requestID, action string) {
-	s, err := e.scopeOf(r)
+func (e *Endpoint) serveSTS(w http.ResponseWriter, requestID, action string, s scope, unscoped error) {
+	err := unscoped
 	if err == nil && action != stsAction {
 		err = failf("InvalidAction", "Could not find operation %s for version %s", shorten(action), stsVersion)
 	}
