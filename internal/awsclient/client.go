@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,8 +25,8 @@ import (
 // Client is AWS, or what stands for it, in one Region.
 type Client struct {
 	EC2 *ec2.Client
-	S3  *s3.Client  // nil where there is no S3
-	KMS *kms.Client // nil for the endpoint in this process
+	S3  *s3.Client  // nil where there is no S3, or none that goes with EC2
+	KMS *kms.Client // nil for the endpoint in this process, or where none goes with EC2
 
 	Region    string
 	Partition string
@@ -88,7 +90,30 @@ func connect(ctx context.Context, s Settings, region string, log logging.Logger)
 		o.UsePathStyle = custom(&o.BaseEndpoint, s.Endpoints.S3, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint) ||
 			s.S3UsePathStyle
 	})
+	// Where something stands for EC2 alone, AWS's buckets and keys are not the ones it knows: those of the same name are somebody else's.
+	if ec2 := client.EC2.Options().BaseEndpoint; ec2 != nil && !ofAWS(*ec2) {
+		if client.S3.Options().BaseEndpoint == nil {
+			client.S3 = nil
+		}
+		if client.KMS.Options().BaseEndpoint == nil {
+			client.KMS = nil
+		}
+	}
 	return client, nil
+}
+
+// ofAWS tells the endpoints of AWS itself, such as those in a VPC, by their names.
+func ofAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	suffixes := []string{"api.aws", "api.amazonwebservices.com.cn"} // dual stack
+	for _, p := range endpoints.DefaultPartitions() {
+		suffixes = append(suffixes, p.DNSSuffix())
+	}
+	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(host, "."+suffix) })
 }
 
 // BucketClient is the client for a bucket, in the form in which imagesource asks for it; nil where there is no S3.
@@ -96,9 +121,9 @@ func (c *Client) BucketClient(context.Context, string) (*s3.Client, error) { ret
 
 // custom puts a configured endpoint in the place of what the environment says, and tells whether there is either. The SDK refuses FIPS and
 // dual-stack beside a URL, which is what it is, so they apply to the services without one.
-func custom(endpoint **string, url string, fips *aws.FIPSEndpointState, dualStack *aws.DualStackEndpointState) bool {
-	if url != "" {
-		*endpoint = &url
+func custom(endpoint **string, configured string, fips *aws.FIPSEndpointState, dualStack *aws.DualStackEndpointState) bool {
+	if configured != "" {
+		*endpoint = &configured
 	}
 	if *endpoint == nil {
 		return false

@@ -532,3 +532,32 @@ func TestResolveRegion(t *testing.T) {
 		t.Errorf("missing profile: %v", err)
 	}
 }
+
+// TestElsewhere: where EC2 alone is named, AWS's own S3 and KMS do not go with it, unless what is named is AWS too.
+func TestElsewhere(t *testing.T) {
+	isolate(t)
+	for url, want := range map[string]bool{
+		"http://127.0.0.1:4599":                                        false,
+		"http://localhost.localstack.cloud:4566":                       false,
+		"https://amazonaws.com.example":                                false,
+		"https://ec2.us-east-1.amazonaws.com":                          true,
+		"https://ec2.us-east-1.api.aws/":                               true,
+		"https://vpce-1-2.ec2.us-east-1.vpce.amazonaws.com.":           true,
+		"https://ec2.cn-north-1.amazonaws.com.cn":                      true,
+		"https://ec2.cn-north-1.api.amazonwebservices.com.cn":          true,
+		"https://vpce-1-2.ec2.cn-north-1.vpce.amazonaws.com.cn/a?b=c#": true,
+	} {
+		s := Settings{AccessKey: "k", SecretKey: "s", SkipCredentialsValidation: true, SkipRequestingAccountID: true, Endpoints: Endpoints{EC2: url}}
+		c, err := New(t.Context(), s, "us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (c.S3 != nil) != want || (c.KMS != nil) != want {
+			t.Errorf("%s: S3 %t, KMS %t, want %t", url, c.S3 != nil, c.KMS != nil, want)
+		}
+		s.Endpoints.S3, s.Endpoints.KMS = "http://127.0.0.1:1", "http://127.0.0.1:2"
+		if c, err = New(t.Context(), s, "us-east-1"); err != nil || c.S3 == nil || c.KMS == nil {
+			t.Errorf("%s: S3 and KMS that are named themselves are not there: %v", url, err)
+		}
+	}
+}

@@ -41,6 +41,9 @@ type connection struct {
 	Tasks  *importtask.Importer
 	images *imagesource.Opener
 
+	// noBuckets is that something stands for EC2 alone, whose buckets cannot be looked at from here.
+	noBuckets bool
+
 	// strict is whether what VM Import refuses would be refused here.
 	strict bool
 
@@ -149,7 +152,7 @@ func (d *providerData) dial(ctx context.Context, region string) (*connection, er
 		return nil, err
 	}
 	images := &imagesource.Opener{HTTPS: true, AllowPrivate: true, S3: client.BucketClient, Transport: transport}
-	return &connection{Client: client, Tasks: importer(client), images: images, strict: true}, nil
+	return &connection{Client: client, Tasks: importer(client), images: images, strict: true, noBuckets: client.S3 == nil}, nil
 }
 
 func importer(client *awsclient.Client) *importtask.Importer {

@@ -47,6 +47,10 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 	if !known || d.HasError() || container.Format.IsUnknown() {
 		return
 	}
+	if c.noBuckets && location.Bucket != "" {
+		logDebug(ctx, "preflight does not know the S3 that goes with this EC2", map[string]any{"source": sourceText(ctx, m)})
+		return
+	}
 	at := path.Root("disk_container")
 	object, err := c.images.Open(ctx, location)
 	if err != nil {
