@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/testimage": {"internal/diskimage/...", "internal/sparse"},
 	"internal/acctest":   {"..."},
 	"internal/signals":   {"..."},
+	"internal/clients":   {"..."},
 	"internal/walls":     {},
 	"internal/demo":      {"internal/diskimage/...", "internal/sparse"},
 }
