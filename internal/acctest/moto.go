@@ -48,8 +48,11 @@ func Moto(t testing.TB) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start moto_server: %v", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in ProcessState
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-ended
@@ -68,9 +71,8 @@ func Moto(t testing.TB) string {
 		}
 		_ = res.Body.Close()
 		return url
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("moto_server ended: %v\n%s", err, log.text())
+	case <-ended:
+		t.Fatalf("moto_server ended: %v\n%s", cmd.ProcessState, log.text())
 	case <-timer.C:
 		t.Fatalf("moto_server is not ready after %s:\n%s", patience, log.text())
 	}
