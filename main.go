@@ -1,10 +1,9 @@
-// Command terraform-provider-ec2 is the Terraform provider that turns disk images in S3 into EBS snapshots.
+// Command terraform-provider-ec2 is the Terraform provider that turns disk images in S3 into EBS snapshots, and a command line around them.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"log"
 	"os"
 	"os/signal"
@@ -13,6 +12,7 @@ import (
 	fwprovider "github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/cli"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/provider"
 )
 
@@ -20,14 +20,20 @@ import (
 var version = "dev"
 
 func main() {
-	debug := flag.Bool("debug", false, "run for a debugger: print what to export instead of being started by Terraform")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		log.SetFlags(0)
-		log.Printf("unexpected argument %q: this program is started by terraform or tofu", flag.Arg(0))
-		os.Exit(2)
+	args := os.Args[1:]
+	debug := len(args) == 1 && (args[0] == "-debug" || args[0] == "--debug")
+	if len(args) == 0 || debug {
+		servePlugin(debug)
+		return
 	}
+	// The second signal ends the process at once: by then the default is back.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Run(ctx, args, os.Stdout, os.Stderr))
+}
 
+// servePlugin speaks with Terraform or OpenTofu, or with a debugger, which is told what to export.
+func servePlugin(debug bool) {
 	// A SIGTERM to the process group reaches the provider too. Terraform asks it to stop by its own protocol and then wants an answer, which is
 	// what keeps a running import in the state; dying here would lose it (P6).
 	ignored := make(chan os.Signal, 1)
@@ -35,7 +41,7 @@ func main() {
 
 	p := provider.New(version)
 	err := providerserver.Serve(context.Background(), func() fwprovider.Provider { return p }, providerserver.ServeOpts{
-		Address: provider.Address, Debug: *debug,
+		Address: provider.Address, Debug: debug,
 	})
 	if err = errors.Join(err, p.Close()); err != nil {
 		log.Fatal(err)
