@@ -1,9 +1,192 @@
 package cli
 
-type inspectCommand struct{}
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
 
-func (c *inspectCommand) Run(env environment) error { return nil }
+	"github.com/dustin/go-humanize"
 
-type convertCommand struct{}
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+)
 
-func (c *convertCommand) Run(env environment) error { return nil }
+type inspectCommand struct {
+	Image  string `arg:"" name:"IMAGE" help:"The image file."`
+	JSON   bool   `name:"json" help:"Print one JSON object."`
+	SHA256 bool   `name:"sha256" help:"Hash the disk inside, holes included: reads all of it."`
+}
+
+// Help is the part of `inspect --help` below its summary.
+func (inspectCommand) Help() string {
+	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The exit code is 0 whenever the file could be described, importable or not.
+
+Examples:
+
+  terraform-provider-ec2 inspect disk.vmdk
+  terraform-provider-ec2 inspect --json disk.vmdk | jq -e .importable
+  terraform-provider-ec2 inspect --sha256 disk.vhdx`
+}
+
+// description is what inspect finds out. Keys are always there, null where they mean nothing.
+type description struct {
+	Format           string  `json:"format"`
+	SubFormat        *string `json:"sub_format"`
+	VirtualSizeBytes *int64  `json:"virtual_size_bytes"`
+	VolumeSizeGiB    *int64  `json:"volume_size_gib"`
+	FileSizeBytes    int64   `json:"file_size_bytes"`
+	AllocatedBytes   *int64  `json:"allocated_bytes"` // of the disk, those that the file holds data for
+	Importable       bool    `json:"importable"`
+	Reason           *string `json:"reason"` // why not, and the cure
+	SHA256           *string `json:"sha256"` // of the disk
+}
+
+// Run describes the image.
+func (c *inspectCommand) Run(env environment) error {
+	d, err := c.describe(env)
+	if err != nil {
+		return fmt.Errorf("inspect %s: %w", c.Image, err)
+	}
+	if c.JSON {
+		return printJSON(env.stdout, d)
+	}
+	return d.print(env.stdout, c.Image)
+}
+
+func (c *inspectCommand) describe(env environment) (description, error) {
+	file, size, err := openImageFile(c.Image)
+	if err != nil {
+		return description{}, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+
+	d := description{FileSizeBytes: size}
+	img, err := detect.Open(file, size, "")
+	if foreign, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && foreign.Format != string(detect.Empty) {
+		d.Format, d.SubFormat = foreign.Format, orNull(foreign.SubFormat)
+		d.judge(detect.VMImport(nil, err))
+		return d, nil
+	}
+	if err != nil {
+		return d, explain(err)
+	}
+	defer img.Close() //nolint:errcheck // it holds nothing but the file
+
+	virtual, gib := img.Size(), (img.Size()+(1<<30)-1)>>30
+	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib
+	allocated, err := dataBytes(env.ctx, img)
+	if err != nil {
+		return d, explain(err)
+	}
+	d.AllocatedBytes = &allocated
+	d.judge(detect.VMImport(img, nil))
+	if c.SHA256 {
+		progress := newProgress(env.stderr, "hashing")
+		sum, err := convert.SHA256(env.ctx, watched(img, allocated, progress))
+		if err != nil {
+			return d, explain(err)
+		}
+		progress.done()
+		d.SHA256 = &sum
+	}
+	return d, nil
+}
+
+// dataBytes is how much of the disk carries data.
+func dataBytes(ctx context.Context, img diskimage.Image) (n int64, err error) {
+	for e, err := range img.Extents() {
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("find the data of the disk: %w", err)
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case !e.Zero:
+			n += e.Length
+		}
+	}
+	return n, nil
+}
+
+func (d *description) judge(v detect.Verdict) {
+	d.Importable = v.Importable
+	if !v.Importable {
+		d.Reason = orNull(reason(v))
+	}
+}
+
+// reason is why VM Import would not take an image, and what to do.
+func reason(v detect.Verdict) string {
+	if v.Cure == "" {
+		return v.Reason
+	}
+	return v.Reason + "; " + v.Cure
+}
+
+// explain adds to the error of a reader what to do about it.
+func explain(err error) error {
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && u.Format == string(detect.Empty) {
+		return fmt.Errorf("%s; %s", u.Reason, u.Cure)
+	}
+	if _, corrupt := errors.AsType[*diskimage.CorruptError](err); !corrupt {
+		return err
+	}
+	if v := detect.VMImport(nil, err); v.Cure != "" {
+		return fmt.Errorf("%w; %s", err, v.Cure)
+	}
+	return err
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (d *description) print(w io.Writer, name string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(what, format string, args ...any) {
+		_, _ = fmt.Fprintf(table, "%s\t%s\n", what, fmt.Sprintf(format, args...))
+	}
+	row("image", "%s", name)
+	row("format", "%s", formatName(d.Format, d.SubFormat))
+	if d.VirtualSizeBytes != nil {
+		row("disk", "%s, a volume of %d GiB", bytesText(*d.VirtualSizeBytes), *d.VolumeSizeGiB)
+		row("with data", "%s", bytesText(*d.AllocatedBytes))
+	}
+	row("file", "%s", bytesText(d.FileSizeBytes))
+	if d.Importable {
+		row("importable", "yes, VM Import takes it as it is")
+	} else {
+		row("importable", "no: %s", *d.Reason)
+	}
+	if d.SHA256 != nil {
+		row("SHA-256", "%s of the disk", *d.SHA256)
+	}
+	return table.Flush()
+}
+
+func formatName(format string, sub *string) string {
+	if sub == nil {
+		return format
+	}
+	return format + " " + *sub
+}
+
+// bytesText is a size for people, with the exact number where the unit hides it.
+func bytesText(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%s (%d bytes)", humanize.IBytes(uint64(max(n, 0))), n)
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}

@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
+)
+
+type convertCommand struct {
+	Source      string `arg:"" name:"SRC" help:"The image file."`
+	Destination string `arg:"" name:"DST" help:"The file to write."`
+	To          string `enum:"raw,vmdk" default:"raw" placeholder:"raw|vmdk" help:"raw: a sparse file as long as the disk. vmdk: stream-optimized, as VM Import takes it (${default})."`
+	Strict      bool   `help:"Refuse what VM Import refuses."`
+	Verify      bool   `help:"Read DST again and compare it with SRC."`
+	Force       bool   `help:"Replace DST, if it is a regular file and not SRC."`
+	JSON        bool   `name:"json" help:"Print one JSON object."`
+}
+
+// Help is the part of `convert --help` below its summary.
+func (convertCommand) Help() string {
+	return `The format of SRC is told by its content, never by its name. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind.
+
+Examples:
+
+  terraform-provider-ec2 convert disk.vhdx disk.raw
+  terraform-provider-ec2 convert --to vmdk --verify disk.vmdk upload.vmdk
+  terraform-provider-ec2 convert --strict --json disk.vhd disk.raw`
+}
+
+// conversion is what was converted.
+type conversion struct {
+	Format           string  `json:"format"` // this and the next two of SRC
+	SubFormat        *string `json:"sub_format"`
+	VirtualSizeBytes int64   `json:"virtual_size_bytes"`
+	WrittenBytes     int64   `json:"written_bytes"` // data, without holes
+	SHA256           *string `json:"sha256"`        // of the disk in DST, if it was verified
+}
+
+// Run converts SRC to DST.
+func (c *convertCommand) Run(env environment) error {
+	done, err := c.convert(env)
+	if err != nil {
+		return fmt.Errorf("convert %s: %w", c.Source, err)
+	}
+	if c.JSON {
+		return printJSON(env.stdout, done)
+	}
+	_, err = fmt.Fprintf(env.stdout, "%s: %s, %s of data written from %s\n",
+		c.Destination, bytesText(done.VirtualSizeBytes), bytesText(done.WrittenBytes), formatName(done.Format, done.SubFormat))
+	if err == nil && done.SHA256 != nil {
+		_, err = fmt.Fprintf(env.stdout, "verified: SHA-256 %s of the disk\n", *done.SHA256)
+	}
+	return err
+}
+
+func (c *convertCommand) convert(env environment) (conversion, error) {
+	file, size, err := openImageFile(c.Source)
+	if err != nil {
+		return conversion{}, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	if err := c.checkDestination(file); err != nil {
+		return conversion{}, err
+	}
+	img, err := detect.Open(file, size, "")
+	if err != nil {
+		return conversion{}, explain(err)
+	}
+	defer img.Close() //nolint:errcheck // it holds nothing but the file
+	if v := detect.VMImport(img, nil); c.Strict && !v.Importable {
+		return conversion{}, fmt.Errorf("VM Import would refuse it: %s", reason(v))
+	}
+
+	temporary := filepath.Join(filepath.Dir(c.Destination), "."+filepath.Base(c.Destination)+"."+rand.Text()[:8]+".partial")
+	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
+	if done.WrittenBytes, err = c.write(env, temporary, img); err != nil {
+		return done, explain(err)
+	}
+	if c.Verify {
+		sum, err := c.verify(env, temporary, img)
+		if err != nil {
+			return done, errors.Join(explain(err), os.Remove(temporary))
+		}
+		done.SHA256 = &sum
+	}
+	if err := c.put(temporary); err != nil {
+		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, err), os.Remove(temporary))
+	}
+	return done, nil
+}
+
+// checkDestination refuses, before any work, a DST that must not be replaced.
+func (c *convertCommand) checkDestination(source *os.File) error {
+	there, err := os.Lstat(c.Destination)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
+	}
+	itself, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	target, err := os.Stat(c.Destination) // behind a link
+	switch {
+	case err == nil && os.SameFile(itself, target):
+		return fmt.Errorf("%s is the image itself: name another file", c.Destination)
+	case !there.Mode().IsRegular():
+		return fmt.Errorf("%s is %s, which is never replaced: name another file", c.Destination, kind(there.Mode()))
+	case !c.Force:
+		return fmt.Errorf("%s exists: name another file, or replace it with --force", c.Destination)
+	}
+	return nil
+}
+
+// write makes the file at path, which is gone again if it fails, and says how many bytes of data it holds.
+func (c *convertCommand) write(env environment, path string, img diskimage.Image) (written int64, err error) {
+	length := img.Size()
+	if c.To == "vmdk" {
+		length = 0 // it grows
+	}
+	f, err := sparse.Create(path, length)
+	if err != nil {
+		return 0, fmt.Errorf("write %s: %w", c.Destination, withoutPath(err))
+	}
+	show := newProgress(env.stderr, "converting")
+	if c.To == "vmdk" {
+		written, err = writeVMDK(env.ctx, f, img, show)
+	} else {
+		written, err = convert.Copy(env.ctx, f, img, convert.Options{Progress: show.at})
+	}
+	show.done()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, errors.Join(fmt.Errorf("write %s: %w", c.Destination, err), os.Remove(path))
+	}
+	return written, nil
+}
+
+func writeVMDK(ctx context.Context, f io.Writer, img diskimage.Image, show *progress) (int64, error) {
+	total, err := dataBytes(ctx, img)
+	if err != nil {
+		return 0, err
+	}
+	counted := &countedWriter{w: f}
+	buffered := bufio.NewWriterSize(counted, 1<<20)
+	err = vmdk.WriteStreamOptimized(ctx, buffered, watched(img, total, show))
+	return counted.n, errors.Join(err, buffered.Flush())
+}
+
+type countedWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// verify reads the file at path as an image and compares its disk with that of img. It gives the digest of both.
+func (c *convertCommand) verify(env environment, path string, img diskimage.Image) (string, error) {
+	f, size, err := openImageFile(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()   //nolint:errcheck // it was only read
+	declared := "RAW" // whatever its first bytes look like
+	if c.To == "vmdk" {
+		declared = "VMDK"
+	}
+	copied, err := detect.Open(f, size, declared)
+	if err != nil {
+		return "", fmt.Errorf("read %s again: %w", c.Destination, err)
+	}
+	defer copied.Close() //nolint:errcheck // it holds nothing but the file
+
+	var sums [2]string
+	for i, disk := range []diskimage.Image{padded{img, copied.Size()}, copied} {
+		total, err := dataBytes(env.ctx, disk)
+		if err != nil {
+			return "", err
+		}
+		show := newProgress(env.stderr, []string{"hashing SRC", "hashing DST"}[i])
+		sums[i], err = convert.SHA256(env.ctx, watched(disk, total, show))
+		show.done()
+		if err != nil {
+			return "", err
+		}
+	}
+	if sums[0] != sums[1] {
+		return "", fmt.Errorf("%s does not hold the same disk: SHA-256 %s, the image has %s; nothing was kept, try again on another file system",
+			c.Destination, sums[1], sums[0])
+	}
+	return sums[1], nil
+}
+
+// padded is a disk with zeros behind its end, as a VMDK holds one whose size is no multiple of 512.
+type padded struct {
+	diskimage.Image
+
+	size int64
+}
+
+func (p padded) Size() int64 { return p.size }
+
+// put renames the complete file. Without --force, what has appeared in its place since stays.
+func (c *convertCommand) put(temporary string) error {
+	if !c.Force {
+		if err := os.Link(temporary, c.Destination); err == nil {
+			return os.Remove(temporary)
+		} else if errors.Is(err, fs.ErrExist) {
+			return errors.New("it exists by now")
+		}
+		// The file system has no hard links.
+		if _, err := os.Lstat(c.Destination); !errors.Is(err, fs.ErrNotExist) {
+			return errors.New("it exists by now")
+		}
+	}
+	return os.Rename(temporary, c.Destination)
+}
