@@ -47,7 +47,7 @@ var taskFailures = []taskFailure{
 	{[]string{"localerror"}, Explanation{ // first, because it holds words of the operating system
 		Cause: "The local endpoint could not make the volume on this machine: its data_dir is full, cannot be written, or is on a broken disk. " +
 			"Neither AWS nor the image has a part in it.",
-		Cure: "Make room in data_dir or let it be written, or set data_dir (EC2_LOCAL_DATA_DIR) to another directory, and import again.",
+		Cure: "Make room in data_dir or let it be written, or name another directory (data_dir in local, --data-dir of serve, EC2_LOCAL_DATA_DIR), and import again.",
 	}},
 	{[]string{"unsupported vmdk file format"}, Explanation{
 		Cause: "The object is a VMDK, but not of the streamOptimized sub-format, which is the only one VM Import reads.",

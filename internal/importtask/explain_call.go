@@ -25,6 +25,7 @@ type callFailure struct {
 	codes string   // separated by spaces; a trailing * stands for any rest
 	texts []string // all of them are in the message, in lower case
 	when  func(error) bool
+	sign  string // what when sees, for people
 	Explanation
 }
 
@@ -54,7 +55,7 @@ const rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:
 
 // callFailures is the catalogue of EC2's error answers, and of calls that got none; the first entry that fits counts.
 var callFailures = []callFailure{
-	{when: noImportHere, Explanation: Explanation{
+	{when: noImportHere, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML", Explanation: Explanation{
 		Cause: "There is no image import at this EC2 endpoint. LocalStack and moto, for example, do not offer it.",
 		Cure:  "Remove the custom endpoint to import on AWS, or set `local = {}` in the provider block to import without AWS.",
 	}},
@@ -164,7 +165,7 @@ var callFailures = []callFailure{
 		Cause: "The account has as many snapshots as its quota allows in this Region.",
 		Cure:  "Delete snapshots, or have the quota raised in Service Quotas.",
 	}},
-	{when: func(err error) bool { return unknownTask(err) || errors.Is(err, ErrGone) }, Explanation: Explanation{
+	{when: noSuchTask, sign: "`InvalidConversionTaskId`, with or without `.Malformed`", Explanation: Explanation{
 		Cause: "EC2 does not know this import task in this account and Region. It forgets finished tasks after some days.",
 		Cure: "Check account and Region. The snapshot of a finished task is found by its description, " +
 			"`Created by AWS-VMImport service for` and the id of the task.",
@@ -173,34 +174,37 @@ var callFailures = []callFailure{
 		Cause: "An AMI still uses the snapshot.",
 		Cure:  "Deregister the AMI first, then destroy again.",
 	}},
-	{when: throttled, Explanation: Explanation{
+	{when: throttled, sign: "`RequestLimitExceeded`, `Throttling` and their like", Explanation: Explanation{
 		Cause: "EC2 throttles the calls of this account in this Region.",
 		Cure:  "Apply again later, with fewer operations at a time (`-parallelism=N`).",
 	}},
 
-	{when: noCredentials, Explanation: Explanation{
+	{when: noCredentials, sign: "the SDK finds no credentials (`get identity: ...`)", Explanation: Explanation{
 		Cause: "No usable AWS credentials were found.",
 		Cure:  "Set `profile`, `access_key` and `secret_key`, `assume_role` or the AWS_* environment variables, or set `local = {}` to import without AWS.",
 	}},
-	{when: untrusted, Explanation: Explanation{
+	{when: untrusted, sign: "a TLS certificate that does not verify", Explanation: Explanation{
 		Cause: "The certificate of the EC2 endpoint is not trusted on this machine.",
 		Cure:  "Name the authority that signed it in `custom_ca_bundle` (or AWS_CA_BUNDLE); behind a proxy that opens TLS that is the proxy's own.",
 	}},
-	{when: beforeSending, Explanation: Explanation{
+	{when: beforeSending, sign: "no such host, connection refused", Explanation: Explanation{
 		Cause: "No connection to the EC2 endpoint could be made, so nothing was asked of EC2.",
 		Cure:  "Check the network, the proxy settings, `region` and `endpoints`: a Region that does not exist has no endpoint either.",
 	}},
-	{when: func(err error) bool {
-		return codeOf(err) == "UnknownError" && statusOf(err) < http.StatusInternalServerError
-	},
-		Explanation: Explanation{
-			Cause: "What answered is not EC2: the answer is no EC2 error.",
-			Cure:  "Check `endpoints` and the proxy settings.",
-		}},
-	{when: answerLost, Explanation: Explanation{
+	{when: notEC2, sign: "`UnknownError`", Explanation: Explanation{
+		Cause: "What answered is not EC2: the answer is no EC2 error.",
+		Cure:  "Check `endpoints` and the proxy settings.",
+	}},
+	{when: answerLost, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection", Explanation: Explanation{
 		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
 		Cure:  "Apply again. Where `client_token` is set, the next apply gets the import that may have begun.",
 	}},
+}
+
+func noSuchTask(err error) bool { return unknownTask(err) || errors.Is(err, ErrGone) }
+
+func notEC2(err error) bool {
+	return codeOf(err) == "UnknownError" && statusOf(err) < http.StatusInternalServerError
 }
 
 var kmsKey = Explanation{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,18 +156,18 @@ func TestExplainCall(t *testing.T) {
 
 // Users read these texts in a terminal: whole sentences, and never one without the other.
 func TestCatalogueTexts(t *testing.T) {
-	var all []Explanation
-	for _, f := range taskFailures {
-		all = append(all, f.Explanation)
+	all := slices.AppendSeq(slices.Collect(TaskFailures()), CallFailures())
+	if len(all) != len(taskFailures)+len(callFailures) {
+		t.Errorf("%d failures are shown of %d and %d", len(all), len(taskFailures), len(callFailures))
 	}
-	for _, f := range callFailures {
-		all = append(all, f.Explanation)
-	}
-	for _, e := range all {
-		for _, text := range []string{e.Cause, e.Cure} {
+	for _, f := range all {
+		for _, text := range []string{f.Cause, f.Cure} {
 			if !strings.HasSuffix(text, ".") || strings.TrimSpace(text) != text || len(text) > 400 {
 				t.Errorf("not a sentence: %q", text)
 			}
+		}
+		if len(f.Codes)+len(f.Texts)+len(f.Sign) == 0 {
+			t.Errorf("nothing says how this shows: %q", f.Cause)
 		}
 	}
 }

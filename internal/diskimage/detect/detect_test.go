@@ -295,3 +295,17 @@ func FuzzDetect(f *testing.F) {
 		}
 	})
 }
+
+func TestFormats(t *testing.T) {
+	seen := map[detect.Format]bool{}
+	last := detect.Empty
+	for f := range detect.Formats() {
+		if seen[f] {
+			t.Errorf("%s comes twice", f)
+		}
+		seen[f], last = true, f
+	}
+	if !seen[detect.VMDK] || !seen[detect.XML] || last != detect.RAW {
+		t.Errorf("%v, and %s at the end", seen, last)
+	}
+}

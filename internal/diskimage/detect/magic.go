@@ -3,6 +3,8 @@ package detect
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,6 +102,19 @@ var magics = []magic{
 	{DMG, func(v *view) (bool, error) { return v.fromEnd(512, "koly"), nil }},
 	{HTML, startsText("<!doctype html", "<html")}, // a download's error page
 	{XML, startsText("<?xml", "<error>", "<!doctype")},
+}
+
+// Formats is every format that can be told apart, once, as the table has them; RAW is what remains.
+func Formats() iter.Seq[Format] {
+	return func(yield func(Format) bool) {
+		seen := map[Format]bool{}
+		for _, m := range append(slices.Clone(magics), magic{format: RAW}) {
+			if !seen[m.format] && !yield(m.format) {
+				return
+			}
+			seen[m.format] = true
+		}
+	}
 }
 
 // detectIn asks the table.
