@@ -50,12 +50,21 @@ func (o *Opener) Open(ctx context.Context, l Location) (*Object, error) {
 		}
 	}
 	if l.URL != "" {
-		if !o.HTTPS {
-			return nil, fmt.Errorf("%s: %w: copy the image into a bucket that is mapped to a directory, or allow https sources", l, ErrHTTPS)
+		switch {
+		case !o.HTTPS && l.Bucket != "" && !l.presigned():
+			return nil, fmt.Errorf("%s: %w, and %s", l, ErrHTTPS, unknownBucket(l.Bucket))
+		case !o.HTTPS:
+			return nil, fmt.Errorf("%s: %w: copy the image into a bucket, or allow them with --allow-https of serve", l, ErrHTTPS)
 		}
 		return openHTTPS(ctx, l, o.Transport, o.AllowPrivate)
 	}
-	return nil, fmt.Errorf("%s: %w: map bucket %q to a directory, or name an S3 endpoint that holds it", l, ErrNoBucket, l.Bucket)
+	return nil, fmt.Errorf("%s: %w: %s", l, ErrNoBucket, unknownBucket(l.Bucket))
+}
+
+// unknownBucket says what to do, where the endpoint is one in a provider's process, and where it is a server.
+func unknownBucket(bucket string) string {
+	return fmt.Sprintf("bucket %q is neither mapped to a directory (local.buckets of the provider block, --bucket of serve) nor is there an S3 that holds it "+
+		"(endpoints { s3 }, --s3-endpoint): add one of them", bucket)
 }
 
 func (o *Opener) openS3(ctx context.Context, l Location) (*Object, error) {
@@ -64,7 +73,7 @@ func (o *Opener) openS3(ctx context.Context, l Location) (*Object, error) {
 		return nil, fmt.Errorf("%s: no S3 client: %w", l, err)
 	}
 	if client == nil {
-		return nil, fmt.Errorf("%s: %w: map bucket %q to a directory, or name an S3 endpoint that holds it", l, ErrNoBucket, l.Bucket)
+		return nil, fmt.Errorf("%s: %w: %s", l, ErrNoBucket, unknownBucket(l.Bucket))
 	}
 	return openS3(ctx, client, l)
 }

@@ -79,7 +79,7 @@ func (w *workers) convert(j *job, t task) (completed bool, err error) {
 // says ServerError of what is its own.
 func (c *conversion) localError(err error) string {
 	return fmt.Sprintf("LocalError: %s; the volume could not be made in the data_dir %q of the local endpoint: make room there, let it be written, "+
-		"or set data_dir (EC2_LOCAL_DATA_DIR) to another directory, then import again", err, c.store.dir)
+		"or name another directory with data_dir, --data-dir or EC2_LOCAL_DATA_DIR, then import again", err, c.store.dir)
 }
 
 // conversion is the work on one task.
@@ -208,7 +208,7 @@ func (c *conversion) judge(source *sourceReader, img *detect.Image, err error) e
 		verdict.StatusMessage = fmt.Sprintf("ClientError: Disk validation failed [%s]", err)
 	}
 	if err == nil {
-		err = errors.New(verdict.Reason)
+		err = fmt.Errorf("%s; strict = false in local, or --strict=false of serve, imports it as it is", verdict.Reason)
 	}
 	return &refusal{message: verdict.StatusMessage, cause: err}
 }

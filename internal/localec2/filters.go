@@ -12,8 +12,8 @@ const maxFilterValues = 200
 
 // filter is one filter of a describe call: an item passes if any of the values matches.
 type filter struct {
-	name   string
-	values []string
+	name     string
+	patterns []wildcards
 }
 
 // filters reads Filter.N, and Filters.N as only DescribeImportSnapshotTasks has it: clients that mix the two up are served alike. Names that
@@ -42,7 +42,11 @@ func (p *params) filters(known ...string) ([]filter, error) {
 			case len(values) > maxFilterValues:
 				return nil, failf("FilterLimitExceeded", "The maximum number of filter values specified on a single call is %d", maxFilterValues)
 			}
-			filters = append(filters, filter{name, values})
+			f := filter{name: name}
+			for _, v := range values {
+				f.patterns = append(f.patterns, compile(v))
+			}
+			filters = append(filters, f)
 		}
 	}
 	return filters, nil
@@ -66,7 +70,7 @@ func passes(filters []filter, tags []tag, attribute func(name string) string) bo
 			have = append(have, v) // only a tag's value can be "" and yet be there
 		}
 		matched := slices.ContainsFunc(have, func(v string) bool {
-			return slices.ContainsFunc(f.values, func(pattern string) bool { return matches(pattern, v) })
+			return slices.ContainsFunc(f.patterns, func(w wildcards) bool { return w.matches(v) })
 		})
 		if !matched {
 			return false
@@ -75,40 +79,56 @@ func passes(filters []filter, tags []tag, attribute func(name string) string) bo
 	return true
 }
 
-// matches compares like EC2's filters: '*' is any text, '?' any character, a backslash takes either literally. It goes back to the last star
-// only, so that a hostile pattern costs no more than its length times the text's.
-func matches(pattern, text string) bool {
-	p, t := []rune(pattern), []rune(text)
+// wildcards compare like EC2's filters: '*' is any text, '?' any character, a backslash takes either literally.
+type wildcards []rune
+
+// The wildcards of a pattern are told from the characters that they look like by values that are no characters.
+const (
+	anyText rune = -1 - iota
+	anyRune
+)
+
+func compile(value string) wildcards {
+	var p wildcards
+	runes := []rune(value)
+	for i := 0; i < len(runes); i++ {
+		switch r := runes[i]; {
+		case r == '*' && len(p) > 0 && p[len(p)-1] == anyText: // one after another says no more
+		case r == '*':
+			p = append(p, anyText)
+		case r == '?':
+			p = append(p, anyRune)
+		case r == '\\' && i+1 < len(runes):
+			i++
+			p = append(p, runes[i])
+		default:
+			p = append(p, r)
+		}
+	}
+	return p
+}
+
+// matches goes back to the last star only, so that a hostile pattern costs no more than its length times the text's.
+func (p wildcards) matches(text string) bool {
+	t := []rune(text)
 	i, j := 0, 0
 	star, mark := -1, 0
 	for j < len(t) {
-		if i < len(p) && p[i] == '*' {
+		switch {
+		case i < len(p) && p[i] == anyText:
 			star, mark = i, j
 			i++
-			continue
-		}
-		if i < len(p) {
-			width, literal := 1, p[i]
-			anyRune := literal == '?'
-			if literal == '\\' && i+1 < len(p) {
-				width, literal = 2, p[i+1]
-			}
-			if anyRune || literal == t[j] {
-				i += width
-				j++
-				continue
-			}
-		}
-		if star < 0 {
+		case i < len(p) && (p[i] == anyRune || p[i] == t[j]):
+			i++
+			j++
+		case star < 0:
 			return false
+		default:
+			mark++
+			i, j = star+1, mark
 		}
-		mark++
-		i, j = star+1, mark
 	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
+	return i == len(p) || i == len(p)-1 && p[i] == anyText
 }
 
 // page is the part of a list that a call asks for. A list is ordered by the sequence numbers of its rows, and a token names the last row

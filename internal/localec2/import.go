@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -204,14 +205,27 @@ func decodeTagSpecifications(p *params) ([]tag, error) {
 	return tags, nil
 }
 
+// Limits of names on S3; buckets had up to 255 characters once.
+const (
+	maxBucket = 255
+	maxKey    = 1024
+)
+
 // location says where the image is. A key is taken literally, never percent-decoded.
 func (r importRequest) location() (imagesource.Location, error) {
-	if r.URL == "" {
-		return imagesource.Location{Bucket: r.Bucket, Key: r.Key}, nil
+	l, parameter := imagesource.Location{Bucket: r.Bucket, Key: r.Key}, "DiskContainer.UserBucket"
+	if r.URL != "" {
+		var err error
+		parameter = "DiskContainer.Url"
+		if l, err = imagesource.ParseURL(r.URL); err != nil {
+			return l, invalidValue(r.URL, parameter, "Expected s3://bucket/key or an https URL: %s.", shorten(err.Error()))
+		}
 	}
-	l, err := imagesource.ParseURL(r.URL)
-	if err != nil {
-		return l, invalidValue(r.URL, "DiskContainer.Url", "Expected s3://bucket/key or an https URL: %s.", err)
+	switch {
+	case len(l.Bucket) > maxBucket:
+		return l, invalidValue(l.Bucket, parameter, "The name of a bucket has no more than %d characters.", maxBucket)
+	case len(l.Key) > maxKey:
+		return l, invalidValue(l.Key, parameter, "The key of an object has no more than %d bytes.", maxKey)
 	}
 	return l, nil
 }
@@ -229,30 +243,25 @@ func (e *Endpoint) checkSource(ctx context.Context, s scope, l imagesource.Locat
 		return fmt.Errorf("look for the image: %w", err)
 	}
 	var region *imagesource.RegionError
+	_, mapped := e.config.Images.Buckets[l.Bucket]
 	switch {
 	case errors.As(err, &region):
 		return failf("InvalidParameter", "The given S3 object is not local to the region. The object must be located in %s. (%s)", s.Region, err)
-	case errors.Is(err, imagesource.ErrHTTPS):
-		return failf("InvalidParameter", "User does not have access to the object (%s).", err)
-	case errors.Is(err, imagesource.ErrNoBucket):
+	case errors.Is(err, imagesource.ErrNoBucket) && !mapped && e.config.Images.S3 == nil:
 		return failf("InvalidParameter", "User does not have access to the S3 object (%s/%s). The bucket %q is not mapped to a directory; %s.",
 			shorten(l.Bucket), shorten(l.Key), shorten(l.Bucket), e.mappedBuckets())
-	}
-	if l.Bucket == "" {
+	case l.Bucket == "":
 		return failf("InvalidParameter", "User does not have access to the object. (%s)", err)
 	}
 	return failf("InvalidParameter", "User does not have access to the S3 object (%s/%s). (%s)", shorten(l.Bucket), shorten(l.Key), err)
 }
 
+// mappedBuckets names what there is, and what to do: the endpoint is one in a provider's process, or a server.
 func (e *Endpoint) mappedBuckets() string {
-	const do = "map it in local.buckets of the provider block"
-	names := make([]string, 0, len(e.config.Images.Buckets))
-	for name := range e.config.Images.Buckets {
-		names = append(names, name)
-	}
-	if len(names) == 0 {
+	const do = "map it with local.buckets of the provider block or with --bucket NAME=DIR of serve, or name an S3 that has it, " +
+		"with endpoints { s3 } or --s3-endpoint"
+	if len(e.config.Images.Buckets) == 0 {
 		return "no bucket is: " + do
 	}
-	slices.Sort(names)
-	return "mapped are " + strings.Join(names, ", ") + ": " + do
+	return "mapped are " + shorten(strings.Join(slices.Sorted(maps.Keys(e.config.Images.Buckets)), ", ")) + ": " + do
 }

@@ -64,11 +64,11 @@ const messageWaiting = "waits for a process "
 func (t task) waitingMessage() string {
 	switch {
 	case t.Origin == originS3:
-		return messageWaiting + "that reads bucket " + t.Bucket + " from S3"
+		return messageWaiting + "that reads bucket " + t.Bucket + " from S3 (endpoints { s3 } or --s3-endpoint)"
 	case t.Origin == originHTTPS && t.Bucket != "":
-		return messageWaiting + "that reads https sources, and bucket " + t.Bucket + " not from S3"
+		return messageWaiting + "that reads https sources (serve: --allow-https), and bucket " + t.Bucket + " not from S3"
 	case t.Origin == originHTTPS:
-		return messageWaiting + "that reads https sources"
+		return messageWaiting + "that reads https sources (serve: --allow-https)"
 	}
 	return messageWaiting + "whose bucket " + t.Bucket + " is " + t.Origin
 }

@@ -50,14 +50,14 @@ func TestReaches(t *testing.T) {
 		"no bucket":                       {"", bucket(path("images")), web, false, "waits for a process whose bucket images is " + path("images")},
 		"a directory, S3 here":            {"", bucket(path("images")), both, false, "waits for a process whose bucket images is " + path("images")},
 		"S3":                              {"", storage, both, true, ""},
-		"S3, none here":                   {"", storage, web, false, "waits for a process that reads bucket images from S3"},
-		"S3, a directory here":            {"", storage, bucket(path("images")), false, "waits for a process that reads bucket images from S3"},
+		"S3, none here":                   {"", storage, web, false, "waits for a process that reads bucket images from S3 (endpoints { s3 } or --s3-endpoint)"},
+		"S3, a directory here":            {"", storage, bucket(path("images")), false, "waits for a process that reads bucket images from S3 (endpoints { s3 } or --s3-endpoint)"},
 		"an object's URL, S3":             {object, storage, both, true, ""},
-		"an object's URL, https here":     {object, both, web, false, "waits for a process that reads bucket images from S3"},
-		"an object's URL, https, S3 here": {object, web, both, false, "waits for a process that reads https sources, and bucket images not from S3"},
+		"an object's URL, https here":     {object, both, web, false, "waits for a process that reads bucket images from S3 (endpoints { s3 } or --s3-endpoint)"},
+		"an object's URL, https, S3 here": {object, web, both, false, "waits for a process that reads https sources (serve: --allow-https), and bucket images not from S3"},
 		"a presigned URL":                 {presigned, web, both, true, ""},
 		"https":                           {server, web, both, true, ""},
-		"https, not allowed here":         {server, web, storage, false, "waits for a process that reads https sources"},
+		"https, not allowed here":         {server, web, storage, false, "waits for a process that reads https sources (serve: --allow-https)"},
 	} {
 		asked, found := New(Config{Images: tc.asked}), New(Config{Images: tc.found})
 		l := imagesource.Location{Bucket: "images", Key: "disk.img"}

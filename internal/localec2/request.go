@@ -3,6 +3,7 @@ package localec2
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,6 +18,10 @@ const (
 	// maxBody is far above any real request (1000 ids are 40 KB) and bounds what a caller can make the endpoint hold.
 	maxBody = 1 << 20
 
+	// maxParams and maxValue are as far above: the longest parameters are presigned URLs, of some thousand bytes.
+	maxParams = 10_000
+	maxValue  = 16 << 10
+
 	// maxListItems is EC2's cap on the ids, tags and filters of one request.
 	maxListItems = 1000
 )
@@ -24,6 +29,7 @@ const (
 // params are the parameters of one request. Each is taken by name; what nobody took is unknown to the action.
 type params struct {
 	values map[string]string
+	names  []string // sorted
 	taken  map[string]bool
 }
 
@@ -31,6 +37,9 @@ type params struct {
 func decodeParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return nil, &apiError{Status: http.StatusMethodNotAllowed, Code: "InvalidRequest", Message: "The method " + shorten(r.Method) + " is not supported: use GET or POST."}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, failf("InvalidRequest", "The Content-Encoding %s is not supported: send the parameters as they are.", shorten(encoding))
 	}
 	var body []byte
 	if r.Body != nil {
@@ -46,6 +55,9 @@ func decodeParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	}
 	p := &params{values: map[string]string{}, taken: map[string]bool{}}
 	for _, encoded := range []string{string(body), r.URL.RawQuery} {
+		if strings.Count(encoded, "&") >= maxParams {
+			return nil, failf("InvalidRequest", "The request has more than %d parameters.", maxParams)
+		}
 		values, err := url.ParseQuery(encoded)
 		if err != nil {
 			return nil, failf("MalformedQueryString", "The query string contains a syntax error: %s", shorten(err.Error()))
@@ -60,9 +72,13 @@ func decodeParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 			if !isText(name) || !isText(v[0]) {
 				return nil, failf("InvalidParameterValue", "The parameter %q is not text that XML can carry.", shorten(name))
 			}
+			if len(v[0]) > maxValue {
+				return nil, failf("InvalidParameterValue", "The parameter %s is longer than %d bytes.", shorten(name), maxValue)
+			}
 			p.values[name] = v[0]
 		}
 	}
+	p.names = slices.Sorted(maps.Keys(p.values))
 	return p, nil
 }
 
@@ -148,20 +164,22 @@ func (p *params) list(name string) ([]string, error) {
 
 var listIndex = regexp.MustCompile(`^[1-9][0-9]{0,5}$`)
 
-// indices returns the numbers N of the parameters Name.N and Name.N.<member>, ascending. It looks at what is there instead of counting up,
-// so a huge number costs nothing.
+// indices returns the numbers N of the parameters Name.N and Name.N.<member>, ascending. It looks at what is there instead of counting up, so a
+// huge number costs nothing, and only at what begins like this, so lists within lists cost no more than what is in them.
 func (p *params) indices(name string) ([]string, error) {
 	var found []string
-	for key := range p.values {
+	first, _ := slices.BinarySearch(p.names, name+".")
+	for _, key := range p.names[first:] {
 		rest, ok := strings.CutPrefix(key, name+".")
 		if !ok {
+			break
+		}
+		// Of one number, the names are together: what sorts between "1" and "1.x" is no number.
+		n, _, _ := strings.Cut(rest, ".")
+		if !listIndex.MatchString(n) || len(found) > 0 && found[len(found)-1] == n {
 			continue
 		}
-		n, _, _ := strings.Cut(rest, ".")
-		if listIndex.MatchString(n) && !slices.Contains(found, n) {
-			found = append(found, n)
-		}
-		if len(found) > maxListItems {
+		if found = append(found, n); len(found) > maxListItems {
 			return nil, failf("InvalidParameterValue", "The parameter %s has more than %d items.", name, maxListItems)
 		}
 	}
@@ -179,14 +197,10 @@ var signing = []string{"AWSAccessKeyId", "Signature", "SignatureMethod", "Signat
 
 // leftover names a parameter that no one took, the first in alphabetical order, or "".
 func (p *params) leftover() string {
-	first := ""
-	for name := range p.values {
-		if p.taken[name] || strings.HasPrefix(name, "X-Amz-") || slices.Contains(signing, name) {
-			continue
-		}
-		if first == "" || name < first {
-			first = name
+	for _, name := range p.names {
+		if !p.taken[name] && !strings.HasPrefix(name, "X-Amz-") && !slices.Contains(signing, name) {
+			return shorten(name)
 		}
 	}
-	return shorten(first)
+	return ""
 }

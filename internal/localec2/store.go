@@ -173,7 +173,7 @@ func (s *store) unusable(err error) error {
 	if errors.As(err, &version) {
 		cure = "move the directory away, which keeps its snapshots for that version"
 	}
-	return &unusableError{fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; %s, or set data_dir (EC2_LOCAL_DATA_DIR) to another", s.dir, err, cure)}
+	return &unusableError{fmt.Errorf("the local endpoint cannot use its data_dir %q: %w; %s, or name another with data_dir, --data-dir or EC2_LOCAL_DATA_DIR", s.dir, err, cure)}
 }
 
 func (s *store) close() error {

@@ -29,13 +29,19 @@ func TestWildcards(t *testing.T) {
 		{`a\`, `a\`, true},
 		{"*a*b", "aab", true},
 		{"**", "x", true},
+		{"a**", "a", true},
+		{"a*?", "a", false},
+		{`*\*`, "a*", true},
+		{`*\*`, "a", false},
+		{`\**`, "*a", true},
+		{`\?`, "a", false},
 	} {
-		if got := matches(tc.pattern, tc.text); got != tc.want {
+		if got := compile(tc.pattern).matches(tc.text); got != tc.want {
 			t.Errorf("%q against %q: %v", tc.pattern, tc.text, got)
 		}
 	}
 	// A hostile pattern must not take exponential time.
-	matches(strings.Repeat("a*", 1000)+"b", strings.Repeat("a", 10000))
+	compile(strings.Repeat("a*", 1000) + "b").matches(strings.Repeat("a", 10000))
 }
 
 func TestJavaDouble(t *testing.T) {
