@@ -26,13 +26,17 @@ func (e *EC2) S3Requests() []string {
 	return append([]string(nil), e.s3Seen...)
 }
 
-// serveS3 serves the bucket "images" in path style, from the directory that the endpoint imports from.
+// serveS3 serves the bucket "images" in path style, from the directory or the S3 that the endpoint imports from.
 func (e *EC2) serveS3(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.s3Seen = append(e.s3Seen, r.Method+" "+r.URL.Path)
 	hook := e.s3Hook
 	e.mu.Unlock()
 	if hook != nil && hook(w, r) {
+		return
+	}
+	if e.bucket != nil {
+		e.bucket.proxy.ServeHTTP(w, r)
 		return
 	}
 	key, ok := strings.CutPrefix(r.URL.Path, "/images")

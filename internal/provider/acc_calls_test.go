@@ -243,7 +243,7 @@ func TestRule5Timeouts(t *testing.T) {
 // TestAccRegions: resources in three Regions, by argument, by the provider and by another configuration of it. That one is a provider of its own here,
 // where a second server stands for what an alias gets from Terraform: a process of its own.
 func TestAccRegions(t *testing.T) {
-	e := newEC2(t)
+	e := newPlace(t)
 	other := strings.NewReplacer("\"ec2\"", "\"ec2frankfurt\"", "\"us-east-1\"", "\"eu-central-1\"").Replace(e.Provider(""))
 	config := e.Provider("") + other + snapshot("region = \"eu-west-1\"") + snapshotNamed("other", "provider = ec2frankfurt") + snapshotNamed("plain", "")
 	in := func(name, region string) []statecheck.StateCheck {
@@ -273,8 +273,7 @@ func TestAccRegions(t *testing.T) {
 
 // TestAccP23SharedPolls: ten imports at once are polled for by as many calls as one.
 func TestAccP23SharedPolls(t *testing.T) {
-	e := acctest.NewEC2(t, func(c *localec2.Config) { c.Simulate.TaskDuration = 4 * time.Second })
-	e.Put(t, "disk.vmdk", vmdk())
+	e := newEC2(t, func(c *localec2.Config) { c.Simulate.TaskDuration = 4 * time.Second })
 	config := e.Provider("") + strings.Replace(snapshot("description = \"disk ${count.index}\""), "{\n", "{\n count = 10\n", 1)
 	acc(t, nothingLeft(t, e), resource.TestStep{
 		Config: config,

@@ -123,10 +123,9 @@ func TestRule5NoReason(t *testing.T) {
 
 // TestAccRule5 shows a failure to the CLI, which points at the line of the attribute.
 func TestAccRule5(t *testing.T) {
-	e := acctest.NewEC2(t, func(c *localec2.Config) {
+	e := newPlace(t, func(c *localec2.Config) {
 		c.Simulate.FailWith = "ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]"
 	})
-	e.Put(t, "disk.vmdk", vmdk())
 	acc(t, nothingLeft(t, e), resource.TestStep{
 		Config: e.Provider("") + snapshot("role_name = \"importer\""),
 		ExpectError: regexp.MustCompile(`(?s)Import Failed.*in resource "ec2_import_snapshot" "test":\s+\d+: role_name = "importer".*` +

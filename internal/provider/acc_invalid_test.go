@@ -117,7 +117,7 @@ func TestRule6Invalid(t *testing.T) {
 
 // TestAccRule6Invalid shows all mistakes to the CLI at once: each is reported, on its resource, and nothing is called and nothing left behind.
 func TestAccRule6Invalid(t *testing.T) {
-	e := newEC2(t)
+	e := newPlace(t)
 	l := acctest.NewLocal(t)
 	names := map[string]string{}
 	var config strings.Builder
@@ -157,8 +157,10 @@ func TestAccRule6Invalid(t *testing.T) {
 			t.Error("the CLI has taken all mistakes")
 		}
 	}
-	if calls := append(e.Actions(), e.S3Requests()...); len(calls) > 0 {
-		t.Errorf("a configuration that is refused has called %v", calls)
+	if e.ec2 != nil {
+		if calls := append(e.ec2.Actions(), e.ec2.S3Requests()...); len(calls) > 0 {
+			t.Errorf("a configuration that is refused has called %v", calls)
+		}
 	}
 	if _, err := os.Stat(l.DataDir); !os.IsNotExist(err) {
 		t.Errorf("a configuration that is refused has made %s", l.DataDir)

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,14 +21,16 @@ import (
 // slow is an endpoint whose tasks take d.
 func slow(t *testing.T, d time.Duration) *acctest.EC2 {
 	t.Helper()
-	e := acctest.NewEC2(t, func(c *localec2.Config) { c.Simulate.TaskDuration = d })
-	e.Put(t, "disk.vmdk", vmdk())
-	return e
+	return newEC2(t, lasting(d))
+}
+
+func lasting(d time.Duration) func(*localec2.Config) {
+	return func(c *localec2.Config) { c.Simulate.TaskDuration = d }
 }
 
 // TestAccRule4Timeout: running out of time is an error, the object stays tainted, and a plain apply cancels and imports anew.
 func TestAccRule4Timeout(t *testing.T) {
-	e := slow(t, time.Hour)
+	e := newPlace(t, lasting(time.Hour))
 	never := e.Provider("") + snapshot("timeouts = { create = \"2s\" }")
 	acc(t, nothingLeft(t, e),
 		resource.TestStep{
@@ -38,10 +41,10 @@ func TestAccRule4Timeout(t *testing.T) {
 			Config: never, PlanOnly: true, ExpectNonEmptyPlan: true,
 			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, replace)}},
 		},
-		resource.TestStep{Config: never, PreConfig: e.Forget, ExpectError: regexp.MustCompile("Import Not Finished in Time")},
+		resource.TestStep{Config: never, PreConfig: e.forget, ExpectError: regexp.MustCompile("Import Not Finished in Time")},
 	)
-	if calls := strings.Join(e.Changes(), " "); calls != "CancelImportTask ImportSnapshot CancelImportTask" {
-		t.Errorf("an apply of the tainted object, and the destroy, have called %q", calls)
+	if err := errors.Join(e.called("CancelImportTask ImportSnapshot CancelImportTask"), e.tasks(t, 2)(nil)); err != nil {
+		t.Errorf("an apply of the tainted object, and the destroy: %v", err)
 	}
 	if n := e.Count(t, "DescribeImportSnapshotTasks", here, "<status>active"); n != 0 {
 		t.Errorf("%d tasks still run", n)
@@ -183,33 +186,33 @@ func TestAccRule4FailedImport(t *testing.T) {
 	image := testimage.VMDK{Size: 1 << 20}.Build(testimage.Run{Data: disk()[:512]})
 	copy(image.Data[image.Grain[0]+16:], "this was a grain of the disk, once")
 	for name, test := range map[string]struct {
-		object []byte
-		local  string
-		body   string
-		want   string
+		object   []byte
+		failWith string
+		body     string
+		want     string
 	}{
-		"simulate.fail_with": {vmdk(), "simulate = { fail_with = \"ClientError: Unknown OS / Missing OS files.\" }", "", `Unknown OS / Missing OS files`},
+		"simulate.fail_with": {vmdk(), "ClientError: Unknown OS / Missing OS files.", "", `Unknown OS / Missing OS files`},
 		"corrupt VMDK":       {image.Data, "", "", `ClientError:\s+Uncompressed\s+data\s+has\s+an\s+invalid\s+length`},
 		"qcow2":              {bad["qcow2"].image, "", "preflight = false", `\[Unsupported\s+specified\s+file\s+format\]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := acctest.NewLocal(t)
-			l.Put(t, "disk.vmdk", test.object)
-			acc(t, nil,
-				resource.TestStep{Config: l.Provider(test.local, "") + snapshot(test.body), ExpectError: regexp.MustCompile(test.want)},
+			s := acctest.NewSite(t, func(c *localec2.Config) { c.Simulate.FailWith = test.failWith })
+			s.Put(t, "disk.vmdk", test.object)
+			acc(t, nothingLeft(t, s),
+				resource.TestStep{Config: s.Provider("") + snapshot(test.body), ExpectError: regexp.MustCompile(test.want)},
 				resource.TestStep{
 					// With another image the same resource is created: nothing of the failed one is in the way.
 					PreConfig: func() {
-						if left := l.Strays(t); len(left) > 0 {
+						if left := s.Strays(t); len(left) > 0 {
 							t.Errorf("the failed import has left %v", left)
 						}
-						l.Put(t, "disk.vmdk", vmdk())
+						s.Put(t, "disk.vmdk", vmdk())
 					},
-					Config: l.Provider("", "") + snapshot(test.body), ConfigPlanChecks: planned(plancheck.ResourceActionCreate),
+					Config: s.Beside(t).Provider("") + snapshot(test.body), ConfigPlanChecks: planned(plancheck.ResourceActionCreate),
 					ConfigStateChecks: []statecheck.StateCheck{has("snapshot_id", knownvalue.NotNull())},
 				},
 			)
-			if left := l.Strays(t); len(left) > 0 {
+			if left := s.Strays(t); len(left) > 0 {
 				t.Errorf("the destroy has left %v", left)
 			}
 		})

@@ -51,24 +51,6 @@ func disk() []byte {
 
 func vmdk() []byte { return testimage.StreamOptimized(testimage.GDAtEnd, disk()) }
 
-// newEC2 is an endpoint with disk.vmdk and disk.raw in its bucket.
-func newEC2(t *testing.T) *acctest.EC2 {
-	t.Helper()
-	e := acctest.NewEC2(t)
-	e.Put(t, "disk.vmdk", vmdk())
-	e.Put(t, "disk.raw", disk())
-	return e
-}
-
-// newLocal is a local backend with the same objects.
-func newLocal(t *testing.T) acctest.Local {
-	t.Helper()
-	l := acctest.NewLocal(t)
-	l.Put(t, "disk.vmdk", vmdk())
-	l.Put(t, "disk.raw", disk())
-	return l
-}
-
 // snapshot is a resource whose image is disk.vmdk unless body names a container.
 func snapshot(body string) string { return snapshotNamed("test", body) }
 
@@ -94,21 +76,6 @@ func accCase(t *testing.T, c resource.TestCase) {
 	cli <- struct{}{}
 	defer func() { <-cli }()
 	resource.Test(t, c)
-}
-
-// nothingLeft checks that a destroy has left no snapshot and no task that runs.
-func nothingLeft(t *testing.T, e *acctest.EC2, regions ...string) resource.TestCheckFunc {
-	return func(*terraform.State) error {
-		for _, region := range append(regions, here) {
-			if n := e.Snapshots(t, region); n != 0 {
-				return fmt.Errorf("%d snapshots are left in %s", n, region)
-			}
-			if n := e.Count(t, "DescribeImportSnapshotTasks", region, "<status>active"); n != 0 {
-				return fmt.Errorf("%d tasks still run in %s", n, region)
-			}
-		}
-		return nil
-	}
 }
 
 // imports checks how many ImportSnapshot calls EC2 has accepted so far.

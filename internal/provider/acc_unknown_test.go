@@ -183,6 +183,7 @@ func TestAccRule6Unknown(t *testing.T) {
 
 // TestAccRule6PlanTouchesNothing: a plan with the local backend creates nothing on disk and starts nothing.
 func TestAccRule6PlanTouchesNothing(t *testing.T) {
+	onlyLocal(t, "a plan touches nothing on the disk of the provider's machine")
 	l := newLocal(t)
 	acc(t, nil, resource.TestStep{Config: l.Provider("", "") + snapshot("dry_run = true"), PlanOnly: true, ExpectNonEmptyPlan: true})
 	if _, err := os.Stat(l.DataDir); !os.IsNotExist(err) {

@@ -1,0 +1,92 @@
+package acctest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
+)
+
+// bucket is the bucket "images" of one test in moto's S3. All tests share one moto, where it has a name of its own: what stands before moto gives it
+// the name that configurations have, and changes nothing else.
+type bucket struct {
+	name   string
+	proxy  http.Handler // an S3 that has the bucket as "images"
+	url    string       // of the same
+	client *awsclient.Client
+}
+
+var (
+	motoOnce  sync.Once
+	motoURL   string
+	motoCount atomic.Int64
+)
+
+// lasting keeps what a helper starts beyond the end of the test that asked for it first.
+type lasting struct{ testing.TB }
+
+func (lasting) Cleanup(func()) {}
+
+// sharedMoto ends with the process of the tests.
+func sharedMoto(t *testing.T) string {
+	t.Helper()
+	ClientsPython(t) // skips this test, not the starting of moto
+	motoOnce.Do(func() { motoURL = Moto(lasting{t}) })
+	if motoURL == "" {
+		t.Fatal("moto_server did not start: see the first test")
+	}
+	return motoURL
+}
+
+func newBucket(t *testing.T) *bucket {
+	t.Helper()
+	moto, err := url.Parse(sharedMoto(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bucket{name: fmt.Sprintf("images-%d", motoCount.Add(1))}
+	b.proxy = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(moto)
+		if rest, ok := strings.CutPrefix(r.In.URL.EscapedPath(), "/images"); ok && (rest == "" || rest[0] == '/') {
+			r.Out.URL.RawPath = "/" + b.name + rest
+			r.Out.URL.Path = "/" + b.name + strings.TrimPrefix(r.In.URL.Path, "/images")
+		}
+	}}
+	server := httptest.NewServer(b.proxy)
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	if b.client, err = awsclient.NewLocal(nil, awsclient.Settings{Endpoints: awsclient.Endpoints{S3: b.url}}, "us-east-1", "000000000000"); err != nil {
+		t.Fatal(err)
+	}
+	name := "images"
+	if _, err := b.client.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bucket) put(t *testing.T, key string, content []byte) {
+	t.Helper()
+	name := "images"
+	if _, err := b.client.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: bytes.NewReader(content)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bucket) remove(t *testing.T, key string) {
+	t.Helper()
+	name := "images"
+	if _, err := b.client.S3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &name, Key: &key}); err != nil {
+		t.Fatal(err)
+	}
+}
