@@ -163,14 +163,14 @@ func (s *Site) Put(t *testing.T, key string, content []byte) {
 		s.Local.Put(t, key, content)
 		return
 	}
-	s.bucket.put(t, key, content)
+	s.bucket.call(t, http.MethodPut, key, content)
 }
 
 // Remove deletes an object of the bucket.
 func (s *Site) Remove(t *testing.T, key string) {
 	t.Helper()
 	if s.bucket != nil {
-		s.bucket.remove(t, key)
+		s.bucket.call(t, http.MethodDelete, key, nil)
 		return
 	}
 	if err := os.Remove(filepath.Join(s.Images, filepath.FromSlash(key))); err != nil {
