@@ -17,12 +17,15 @@ import (
 )
 
 // bucket is the bucket "images" of one test in moto's S3. All tests share one moto, where it has a name of its own: what stands before moto gives it
-// the name that configurations have, and changes nothing else.
+// the name that configurations have, shows the requests, and changes nothing else.
 type bucket struct {
 	name   string
 	proxy  http.Handler // an S3 that has the bucket as "images"
 	url    string       // of the same
 	client *awsclient.Client
+
+	mu     sync.Mutex
+	before func(r *http.Request)
 }
 
 var (
@@ -54,13 +57,22 @@ func newBucket(t *testing.T) *bucket {
 		t.Fatal(err)
 	}
 	b := &bucket{name: fmt.Sprintf("images-%d", motoCount.Add(1))}
-	b.proxy = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	moved := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(moto)
 		if rest, ok := strings.CutPrefix(r.In.URL.EscapedPath(), "/images"); ok && (rest == "" || rest[0] == '/') {
 			r.Out.URL.RawPath = "/" + b.name + rest
 			r.Out.URL.Path = "/" + b.name + strings.TrimPrefix(r.In.URL.Path, "/images")
 		}
 	}}
+	b.proxy = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.mu.Lock()
+		before := b.before
+		b.mu.Unlock()
+		if before != nil {
+			before(r)
+		}
+		moved.ServeHTTP(w, r)
+	})
 	server := httptest.NewServer(b.proxy)
 	t.Cleanup(server.Close)
 	b.url = server.URL
@@ -69,6 +81,13 @@ func newBucket(t *testing.T) *bucket {
 	}
 	b.call(t, http.MethodPut, "", nil)
 	return b
+}
+
+// BeforeS3 shows every request to the bucket, before moto gets it.
+func (s *Site) BeforeS3(see func(r *http.Request)) {
+	s.bucket.mu.Lock()
+	defer s.bucket.mu.Unlock()
+	s.bucket.before = see
 }
 
 // call makes a call of S3 for the bucket, or for an object of it. Moto wants a signature, and believes any.

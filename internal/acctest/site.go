@@ -42,6 +42,9 @@ func oneOf(variable string, allowed ...string) string {
 // Chosen is the backend that the tests were told to run over, "" where they were told none: then a test that can takes an EC2, which sees every call.
 func Chosen() string { return backend }
 
+// ServesS3 says whether the tests run over `serve` with the images in moto's S3.
+func ServesS3() bool { return backend == "serve" && images == "s3" }
+
 // Site is the backend under test and its bucket "images". Its methods beside Provider are what an outsider does, or sees.
 type Site struct {
 	Local
@@ -143,6 +146,15 @@ func (s *Site) local() string {
 		return fmt.Sprintf("%s  }\n  endpoints {\n    s3 = %q\n  }\n", l, s.bucket.url)
 	}
 	return fmt.Sprintf("%s    buckets    = { images = %q }\n  }\n", l, s.Images)
+}
+
+// Config is Provider for a protocol-level test; it is there for `serve` alone.
+func (s *Site) Config() map[string]any {
+	endpoints := map[string]any{"ec2": s.served, "sts": s.served}
+	if s.bucket != nil {
+		endpoints["s3"] = s.bucket.url
+	}
+	return map[string]any{"region": "us-east-1", "access_key": s.Account, "secret_key": "test", "endpoints": []any{endpoints}}
 }
 
 // InProcess says whether the endpoint is in the provider's process: there volume_path and volume_sha256 are known.
