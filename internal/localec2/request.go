@@ -66,6 +66,9 @@ func decodeParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 			if _, ok := p.values[name]; ok {
 				continue // the body wins over the query string
 			}
+			if name == "" {
+				return nil, failf("MalformedQueryString", "The query string contains a value without a name.")
+			}
 			if len(v) > 1 {
 				return nil, failf("InvalidParameterValue", "The parameter %s is given more than once.", shorten(name))
 			}
