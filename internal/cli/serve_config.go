@@ -42,7 +42,7 @@ func (c *serveCommand) config(log hclog.Logger) (localec2.Config, error) {
 
 // images is where the disk images come from.
 func (c *serveCommand) images() (*imagesource.Opener, error) {
-	buckets, err := pairs("--bucket", c.Bucket)
+	buckets, err := pairs("--bucket", "NAME=DIR", c.Bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (c *serveCommand) images() (*imagesource.Opener, error) {
 
 func simulation(flags []string) (localec2.Simulate, error) {
 	var s localec2.Simulate
-	values, err := pairs("--simulate", flags)
+	values, err := pairs("--simulate", "KEY=VALUE", flags)
 	if err != nil {
 		return s, err
 	}
@@ -100,13 +100,13 @@ func simulation(flags []string) (localec2.Simulate, error) {
 	return s, nil
 }
 
-// pairs reads the values of a flag that is repeated with NAME=VALUE.
-func pairs(flag string, values []string) (map[string]string, error) {
+// pairs reads the values of a flag that is repeated, each of a form like NAME=DIR.
+func pairs(flag, form string, values []string) (map[string]string, error) {
 	read := map[string]string{}
 	for _, v := range values {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok || name == "" || value == "" {
-			return nil, usageError{fmt.Errorf("%s %q: expected NAME=VALUE", flag, v)}
+			return nil, usageError{fmt.Errorf("%s %q: expected %s", flag, v, form)}
 		}
 		if _, twice := read[name]; twice {
 			return nil, usageError{fmt.Errorf("%s %s is given twice", flag, name)}

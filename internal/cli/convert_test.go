@@ -1,0 +1,235 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/cli"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+func sha256Of(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestConvertToRAW(t *testing.T) {
+	dir, raw := t.TempDir(), disk()
+	src, dst := write(t, dir, "src", testimage.StreamOptimized(testimage.GDInFront, raw)), filepath.Join(dir, "dst")
+	code, stdout, stderr := run(t, "convert", "--json", "--verify", src, dst)
+	want := `{"format":"VMDK","sub_format":"streamOptimized","virtual_size_bytes":3146240,"written_bytes":1151488,"sha256":"` + sha256Of(raw) + `"}` + "\n"
+	if code != 0 || stdout != want {
+		t.Errorf("exit code %d, stderr %q, stdout\n%swant\n%s", code, stderr, stdout, want)
+	}
+	if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, raw) {
+		t.Errorf("the file is not the disk: %v", err)
+	}
+	if got := files(t, dir); got != "dst src" {
+		t.Errorf("files: %s", got)
+	}
+}
+
+// A RAW image keeps its length; a VMDK counts in sectors, so the rest of the last one is zeros there.
+func TestConvertOddLength(t *testing.T) {
+	dir, raw := t.TempDir(), disk()[:100_001]
+	src := write(t, dir, "src", raw)
+	for to, want := range map[string][]byte{"raw": raw, "vmdk": append(bytes.Clone(raw), make([]byte, 100_352-100_001)...)} {
+		dst := filepath.Join(dir, to)
+		code, stdout, stderr := run(t, "convert", "--to", to, "--verify", src, dst)
+		if code != 0 || !strings.Contains(stdout, sha256Of(want)) {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", to, code, stdout, stderr)
+		}
+		f, err := os.Open(dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		info, _ := f.Stat()
+		img, err := detect.Open(f, info.Size(), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(io.NewSectionReader(img, 0, img.Size())); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v, which are not the image's", to, len(got), err)
+		}
+	}
+}
+
+// Nothing may be lost: an existing file is replaced on request only, and never the image or what is no file.
+func TestConvertDestination(t *testing.T) {
+	raw := disk()
+	for _, c := range []struct {
+		name  string
+		make  func(t *testing.T, dir string) // makes DST
+		force bool
+		words []string // of the refusal; nil: it is written
+	}{
+		{"nothing there", func(*testing.T, string) {}, false, nil},
+		{"nothing there, forced", func(*testing.T, string) {}, true, nil},
+		{"a file", func(t *testing.T, dir string) { write(t, dir, "dst", []byte("old")) }, false, []string{"exists", "--force"}},
+		{"a file, forced", func(t *testing.T, dir string) { write(t, dir, "dst", []byte("old")) }, true, nil},
+		{"a directory, forced", func(t *testing.T, dir string) { must(t, os.Mkdir(dir+"/dst", 0o700)) }, true, []string{"a directory", "never replaced"}},
+		{"a link to another file, forced", func(t *testing.T, dir string) {
+			must(t, os.Symlink(write(t, dir, "other", []byte("old")), dir+"/dst"))
+		}, true, []string{"a symbolic link", "never replaced"}},
+		{"a link to nothing", func(t *testing.T, dir string) { must(t, os.Symlink(dir+"/none", dir+"/dst")) }, false, []string{"a symbolic link"}},
+		{"a link to the image, forced", func(t *testing.T, dir string) { must(t, os.Symlink(dir+"/src", dir+"/dst")) }, true, []string{"the image itself"}},
+		{"another name of the image, forced", func(t *testing.T, dir string) { must(t, os.Link(dir+"/src", dir+"/dst")) }, true, []string{"the image itself"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			src := write(t, dir, "src", testimage.StreamOptimized(testimage.GDAtEnd, raw))
+			c.make(t, dir)
+			before := files(t, dir)
+			args := []string{"convert", src, dir + "/dst"}
+			if c.force {
+				args = append(args, "--force")
+			}
+			if c.words != nil {
+				refused(t, 1, args, c.words...)
+				if got := files(t, dir); got != before {
+					t.Errorf("files: %s, before: %s", got, before)
+				}
+				if c.name == "a file" {
+					if kept, err := os.ReadFile(dir + "/dst"); string(kept) != "old" {
+						t.Errorf("the file holds %q, %v", kept, err)
+					}
+				}
+				return
+			}
+			if code, _, stderr := run(t, args...); code != 0 {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			if got, err := os.ReadFile(dir + "/dst"); err != nil || !bytes.Equal(got, raw) || files(t, dir) != "dst src" {
+				t.Errorf("not the disk, or not alone: %v, files: %s", err, files(t, dir))
+			}
+		})
+	}
+	t.Run("the image", func(t *testing.T) {
+		src := write(t, t.TempDir(), "src", raw)
+		refused(t, 1, []string{"convert", "--force", src, src}, "the image itself")
+		if got, err := os.ReadFile(src); err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("the image has changed: %v", err)
+		}
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What fails leaves no file behind, whenever it fails, and an old file as it was.
+func TestConvertFails(t *testing.T) {
+	good := testimage.StreamOptimized(testimage.GDAtEnd, disk())
+	damaged := testimage.VMDK{Size: 4 * mib}.Build(testimage.Run{Offset: 0, Data: disk()[:mib]}, testimage.Run{Offset: 3 * mib, Data: disk()[:1000]})
+	damaged.Data[damaged.Grain[48]+20] ^= 0xff // the last of 17 grains
+	sparse := testimage.VMDK{Size: mib}.BuildSparse(testimage.Run{Offset: 0, Data: disk()[:1000]}).Data
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("interrupt signal received"))
+	for _, c := range []struct {
+		name  string
+		ctx   context.Context
+		args  []string
+		data  []byte
+		words []string
+	}{
+		{"a damaged grain", t.Context(), nil, damaged.Data, []string{"corrupt VMDK", "grain", "export the image again"}},
+		{"a damaged grain, to VMDK", t.Context(), []string{"--to", "vmdk"}, damaged.Data, []string{"corrupt VMDK", "grain"}},
+		{"interrupted", stopped, nil, good, []string{"interrupt signal received"}},
+		{"interrupted, to VMDK", stopped, []string{"--to", "vmdk"}, good, []string{"interrupt signal received"}},
+		{"strict", t.Context(), []string{"--strict"}, sparse, []string{"VM Import would refuse it", "stream-optimized"}},
+		{"a foreign format", t.Context(), nil, append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), []string{"QCOW2", "qemu-img convert"}},
+		{"an empty file", t.Context(), nil, nil, []string{"the file has no bytes"}},
+	} {
+		for _, force := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s force=%v", c.name, force), func(t *testing.T) {
+				dir := t.TempDir()
+				args := append([]string{"convert", write(t, dir, "src", c.data), dir + "/dst"}, c.args...)
+				want := "src"
+				if force {
+					write(t, dir, "dst", []byte("old"))
+					args, want = append(args, "--force"), "dst src"
+				}
+				var stdout, stderr bytes.Buffer
+				if code := cli.Run(c.ctx, args, &stdout, &stderr); code != 1 || stdout.Len() > 0 {
+					t.Errorf("exit code %d, stdout %q", code, stdout.String())
+				}
+				for _, w := range c.words {
+					if !strings.Contains(stderr.String(), w) {
+						t.Errorf("%q does not say %q", stderr.String(), w)
+					}
+				}
+				if got := files(t, dir); got != want {
+					t.Errorf("files: %s, want %s", got, want)
+				}
+				if old, _ := os.ReadFile(dir + "/dst"); force && string(old) != "old" {
+					t.Errorf("the old file holds %d bytes of something else", len(old))
+				}
+			})
+		}
+	}
+	t.Run("a directory that is not there", func(t *testing.T) {
+		dir := t.TempDir()
+		refused(t, 1, []string{"convert", write(t, dir, "src", good), dir + "/no/dst"}, dir+"/no/dst", "no such file or directory")
+	})
+}
+
+func TestConvertSaysHowFarItIs(t *testing.T) {
+	dir := t.TempDir()
+	src := write(t, dir, "src", testimage.StreamOptimized(testimage.GDAtEnd, disk()))
+	for _, to := range []string{"raw", "vmdk"} {
+		code, _, stderr := run(t, "convert", "--to", to, src, filepath.Join(dir, to))
+		if lines := strings.Split(stderr, "\n"); code != 0 || len(lines) < 2 || lines[len(lines)-2] != "converting: 100 %" {
+			t.Errorf("%s: exit code %d, stderr %q", to, code, stderr)
+		}
+	}
+}
+
+// convertCorpus converts an image to both kinds, where it is one file.
+func convertCorpus(t *testing.T, row testimage.Row, path string) {
+	t.Helper()
+	for _, to := range []string{"raw", "vmdk"} {
+		dst := filepath.Join(t.TempDir(), "dst")
+		code, stdout, stderr := run(t, "convert", "--json", "--verify", "--to", to, path, dst)
+		if code != 0 {
+			if !needsOthers(row) || stdout != "" || files(t, filepath.Dir(dst)) != "" {
+				t.Errorf("convert --to %s: exit code %d, stdout %q, stderr %q", to, code, stdout, stderr)
+			}
+			continue
+		}
+		var done struct {
+			SHA256 string `json:"sha256"`
+		}
+		if err := json.Unmarshal([]byte(stdout), &done); err != nil || done.SHA256 != row.SHA256 {
+			t.Errorf("convert --to %s: %s, %v, the manifest says %s", to, stdout, err, row.SHA256)
+		}
+		strict, _, _ := run(t, "convert", "--strict", "--force", path, dst)
+		if accept := !strings.HasPrefix(row.ExpectStrict, "refuse"); (strict == 0) != accept {
+			t.Errorf("convert --strict: exit code %d, the manifest says %q", strict, row.ExpectStrict)
+		}
+	}
+}
+
+// needsOthers: the image is a part, or a delta, or damaged.
+func needsOthers(row testimage.Row) bool {
+	for _, part := range []string{"differencing", "delta", "Flat", "flat", "twoGb", "COWD", "seSparse", "vmfs", "badsum", "descriptor"} {
+		if strings.Contains(row.SubFormat+row.File, part) {
+			return true
+		}
+	}
+	return false
+}
