@@ -230,7 +230,7 @@ func (h *host) files(t *testing.T) []string {
 	return filesBelow(t, h.config.DataDir)
 }
 
-func filesBelow(t *testing.T, dir string) []string {
+func filesBelow(t testing.TB, dir string) []string {
 	t.Helper()
 	found := []string{}
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

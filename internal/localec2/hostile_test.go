@@ -153,24 +153,23 @@ func gzipped(text string) string {
 	return b.String()
 }
 
-// TestHostileForms: what is no request of EC2 is refused in EC2's form, soon, and changes nothing.
-func TestHostileForms(t *testing.T) {
-	t.Parallel()
-	h, snapshot, task := inhabited(t)
-	before, files := h.contents(t), h.files(t)
-	const form = "application/x-www-form-urlencoded"
+// form is a request that is none of EC2's, or not one that can be granted.
+type form struct {
+	code, says string // the error code, or several with a bar between; a part of the answer
+	method     string // POST
+	header     string // name: value
+	body       string
+}
+
+// hostileForms are about a snapshot and a task that are there.
+func hostileForms(snapshot, task string) map[string]form {
 	nested := "Action=DescribeSnapshots"
 	for i := range 1000 {
 		nested += fmt.Sprintf("&Filter.%d.Name=status", i+1) + parameters(8, fmt.Sprintf("Filter.%d.Value.%%d", i+1), "*")
 	}
 	tags := func(n int) string { return parameters(n, "Tag.%d.Key", "k") }
 	tagged := "Action=CreateTags&ResourceId.1=" + snapshot
-	for name, tc := range map[string]struct {
-		code, says string
-		method     string // POST
-		header     string // name: value
-		body       string
-	}{
+	return map[string]form{
 		"nothing":                      {code: "MissingAction"},
 		"only separators":              {code: "MissingAction", body: strings.Repeat("&", 5000)},
 		"a name that is empty":         {code: "MalformedQueryString", says: "without a name", body: "Action=DescribeSnapshots&=x"},
@@ -225,7 +224,15 @@ func TestHostileForms(t *testing.T) {
 		"TRACE":                        {code: "InvalidRequest", method: "TRACE"},
 		"a method of another case":     {code: "InvalidRequest", method: "post", body: "Action=DescribeTags"},
 		"a method nobody has heard of": {code: "InvalidRequest", method: strings.Repeat("X", 2000), body: "Action=DescribeTags"},
-	} {
+	}
+}
+
+// TestHostileForms: what is no request of EC2 is refused in EC2's form, soon, and changes nothing.
+func TestHostileForms(t *testing.T) {
+	t.Parallel()
+	h, snapshot, task := inhabited(t)
+	before, files := h.contents(t), h.files(t)
+	for name, tc := range hostileForms(snapshot, task) {
 		t.Run(name, func(t *testing.T) {
 			method := tc.method
 			if method == "" {
@@ -233,7 +240,7 @@ func TestHostileForms(t *testing.T) {
 			}
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tc.body))
 			r.Method = method
-			r.Header.Set("Content-Type", form)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if name, value, ok := strings.Cut(tc.header, ": "); ok {
 				r.Header.Set(name, value)
 			}

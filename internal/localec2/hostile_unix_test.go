@@ -14,32 +14,34 @@ import (
 	"time"
 )
 
-// trap is a place with one image to be read, in one bucket, and all around it what a caller must not get at.
-func trap(t *testing.T) (h *host, root string) {
+// trap puts two images into a bucket, and all around them what a caller must not get at.
+func trap(t testing.TB, bucket string) {
 	t.Helper()
-	h = newHost(t, nil)
-	root = filepath.Dir(h.bucket)
-	h.put(t, "disk.img", pattern(4096, 1))
-	h.put(t, "dir/below.img", pattern(4096, 1))
-	secret := filepath.Join(root, "secret")
-	if err := os.WriteFile(secret, pattern(4096, 2), 0o600); err != nil {
-		t.Fatal(err)
+	secret := filepath.Join(filepath.Dir(bucket), "secret")
+	for path, data := range map[string][]byte{
+		secret: pattern(4096, 2), filepath.Join(bucket, "disk.img"): pattern(4096, 1), filepath.Join(bucket, "dir", "below.img"): pattern(4096, 1),
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for link, target := range map[string]string{
 		"link": secret, "relative": "../secret", "up": "..", "root": "/", "null": "/dev/null", "zero": "/dev/zero", "memory": "/proc/self/mem",
 		"loop": "loop", "dangling": "nowhere", "within": "dir/below.img",
 	} {
-		if err := os.Symlink(target, filepath.Join(h.bucket, link)); err != nil {
+		if err := os.Symlink(target, filepath.Join(bucket, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := syscall.Mkfifo(filepath.Join(h.bucket, "fifo"), 0o600); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(bucket, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := net.Listen("unix", filepath.Join(h.bucket, "socket")); err == nil { // the path may be too long for one
+	if l, err := net.Listen("unix", filepath.Join(bucket, "socket")); err == nil { // the path may be too long for one
 		t.Cleanup(func() { _ = l.Close() })
 	}
-	return h, root
 }
 
 // tree lists what is below a directory, the data directory aside.
@@ -62,7 +64,9 @@ func tree(t testing.TB, root string) []string {
 // TestHostileKeys: no bucket, key or URL leads out of a bucket, to anything that is no file, or makes the endpoint wait.
 func TestHostileKeys(t *testing.T) {
 	t.Parallel()
-	h, root := trap(t)
+	h := newHost(t, nil)
+	trap(t, h.bucket)
+	root := filepath.Dir(h.bucket)
 	before := tree(t, root)
 	secret := filepath.Join(root, "secret")
 
