@@ -265,25 +265,29 @@ func TestAccRule7Import(t *testing.T) {
 // TestAccRule7ImportBlock is an import block with the configuration that a user would write beside it.
 func TestAccRule7ImportBlock(t *testing.T) {
 	for name, test := range map[string]struct {
-		what string
-		skip []tfversion.TerraformVersionCheck
+		what   string
+		region string
+		skip   []tfversion.TerraformVersionCheck
 	}{
-		"id": {"id = \"SNAPSHOT@us-east-1\"", nil},
+		"id":                {"id = \"SNAPSHOT@us-east-1\"", here, nil},
+		"task":              {"id = \"TASK\"", here, nil},
+		"in another Region": {"id = \"TASK@eu-west-1\"", "eu-west-1", nil},
 		// An import block takes an identity from Terraform 1.12 on.
-		"identity": {"identity = { import_task_id = \"TASK\", region = \"us-east-1\" }", []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_12_0)}},
+		"identity": {"identity = { import_task_id = \"TASK\", region = \"us-east-1\" }", here, []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_12_0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newPlace(t)
-			task, snap := foreign(t, e.Site, here)
+			task, snap := foreign(t, e.Site, test.region)
 			block := fmt.Sprintf("import {\n to = %s\n %s\n}\n", address, strings.NewReplacer("TASK", task, "SNAPSHOT", snap).Replace(test.what))
-			config := e.Provider("") + snapshot("description = \"by hand\"\nrole_name = \"importer\"\nclient_token = \"a\"\ntags = { Name = \"web\" }")
+			config := e.Provider("") + snapshot(fmt.Sprintf("description = \"by hand\"\nrole_name = \"importer\"\nclient_token = \"a\"\n"+
+				"tags = { Name = \"web\" }\nregion = %q", test.region))
 			accCase(t, resource.TestCase{
-				ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: nothingLeft(t, e), TerraformVersionChecks: test.skip,
+				ProtoV6ProviderFactories: acctest.Providers(), CheckDestroy: nothingLeft(t, e, test.region), TerraformVersionChecks: test.skip,
 				Steps: []resource.TestStep{
 					{
 						Config: config + block, ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
 						ConfigStateChecks: []statecheck.StateCheck{has("snapshot_id", exactly(snap)), has("role_name", exactly("importer")), has("source", knownvalue.Null())},
-						Check:             func(*terraform.State) error { return errors.Join(e.called(""), e.tasks(t, 1)(nil)) },
+						Check:             func(*terraform.State) error { return errors.Join(e.called(""), e.tasks(t, 1, "eu-west-1")(nil)) },
 					},
 					{Config: config, ConfigPlanChecks: planned(nothing)},
 				},

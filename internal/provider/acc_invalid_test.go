@@ -115,6 +115,20 @@ func TestRule6Invalid(t *testing.T) {
 	}
 }
 
+// aboutResource is the error that names a resource, of all that a CLI has printed; "" where none does.
+func aboutResource(text, label string) string {
+	at := regexp.MustCompile(`"ec2_import_snapshot" "` + label + `"`).FindStringIndex(text)
+	if at == nil {
+		return ""
+	}
+	// One error ends where the next begins, at the start of a line; EC2's ClientError is within one.
+	from, to := strings.LastIndex(text[:at[0]], "\nError: ")+1, len(text)
+	if next := strings.Index(text[at[1]:], "\nError: "); next >= 0 {
+		to = at[1] + next
+	}
+	return text[from:to]
+}
+
 // TestAccRule6Invalid shows all mistakes to the CLI at once: each is reported, on its resource, and nothing is called and nothing left behind.
 func TestAccRule6Invalid(t *testing.T) {
 	e := newPlace(t)
@@ -134,19 +148,11 @@ func TestAccRule6Invalid(t *testing.T) {
 				found = true
 				text := err.Error()
 				for label, says := range names {
-					// One error ends where the next begins.
-					at := regexp.MustCompile(`"ec2_import_snapshot" "` + label + `"`).FindStringIndex(text)
-					if at == nil {
+					about := aboutResource(text, label)
+					if about == "" {
 						t.Errorf("no error names %s", label)
-						continue
-					}
-					from := strings.LastIndex(text[:at[0]], "Error: ")
-					to := len(text)
-					if next := strings.Index(text[at[1]:], "Error: "); next >= 0 {
-						to = at[1] + next
-					}
-					if !regexp.MustCompile(says).MatchString(text[max(from, 0):to]) {
-						t.Errorf("the error of %s does not say %q:\n%s", label, says, text[max(from, 0):to])
+					} else if !regexp.MustCompile(says).MatchString(about) {
+						t.Errorf("the error of %s does not say %q:\n%s", label, says, about)
 					}
 				}
 				return nil

@@ -15,7 +15,7 @@ import (
 // replacements are the attributes whose change needs another snapshot. This is the whole table: what is not in it changes in place.
 //
 // An adopted resource (imported or moved) replaces nothing for a value that only one side knows, because EC2 does not return role, client data,
-// token, container description or the key as it was written (P24). Encryption that EC2 added by the account's default does not replace it either.
+// token, container description or the key as it was written (P24): where that was an alias, hashicorp/aws has the key's ARN in its state. Encryption that EC2 added by the account's default does not replace it either.
 func replacements(ctx context.Context, prior, plan *importSnapshotModel, adopted bool) path.Paths {
 	changed := func(before, after attr.Value) bool {
 		if adopted && (before.IsNull() || after.IsNull()) {
@@ -33,7 +33,8 @@ func replacements(ctx context.Context, prior, plan *importSnapshotModel, adopted
 		{"client_data", changed(prior.ClientData, plan.ClientData) && !sameClientData(ctx, prior.ClientData, plan.ClientData)},
 		{"client_token", changed(prior.ClientToken, plan.ClientToken)},
 		{"encrypted", changed(prior.Encrypted, plan.Encrypted) && !(adopted && prior.Encrypted.ValueBool() && plan.Encrypted.Equal(types.BoolValue(false)))},
-		{"kms_key_id", changed(prior.KmsKeyID, plan.KmsKeyID) && !sameKey(prior, plan.KmsKeyID) || adopted && anotherKey(prior, plan.KmsKeyID)},
+		{"kms_key_id", changed(prior.KmsKeyID, plan.KmsKeyID) && !sameKey(prior, plan.KmsKeyID) && !(adopted && isAlias(plan.KmsKeyID)) ||
+			adopted && anotherKey(prior, plan.KmsKeyID)},
 		{"source_hash", changed(prior.SourceHash, plan.SourceHash)},
 		{"region", changed(prior.Region, plan.Region)},
 	} {
@@ -137,6 +138,10 @@ func parseKey(key string, of *importSnapshotModel) kmsKey {
 		k.name = strings.ToLower(k.name)
 	}
 	return k
+}
+
+func isAlias(key types.String) bool {
+	return !key.IsNull() && !key.IsUnknown() && parseKey(key.ValueString(), &importSnapshotModel{}).alias()
 }
 
 func (k kmsKey) alias() bool { return strings.HasPrefix(k.name, "alias/") }

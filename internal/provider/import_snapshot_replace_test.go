@@ -106,6 +106,11 @@ func TestReplacements(t *testing.T) {
 			plan:    func(m *importSnapshotModel) { m.Encrypted, m.Description = types.BoolValue(false), types.StringNull() },
 			adopted: true,
 		},
+		"P24 moved: an alias, where the state of hashicorp/aws has the key's ARN": {
+			prior:   func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyARN) },
+			plan:    func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("alias/b") },
+			adopted: true,
+		},
 		"P24 adopted: another key than the snapshot has": {
 			prior:   func(m *importSnapshotModel) { m.KmsKeyID = types.StringNull() },
 			plan:    func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue("1" + keyID[1:]) },
