@@ -9,13 +9,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
-
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // Row is one image of the corpus, as its MANIFEST.tsv describes it.
@@ -25,7 +27,7 @@ type Row struct {
 	SubFormat    string
 	VirtualSize  int64  // -1 where unknown
 	SHA256       string // of the whole disk; of the file for "detect"
-	Sparse64K    string // see Sparse64K; "-" where there is none
+	Sparse64K    string // see Chunks.Sparse64K; "-" where there is none
 	ExpectStrict string // "accept...", "refuse:..."
 
 	dir string
@@ -98,10 +100,51 @@ func (r Row) Open(t testing.TB) (*os.File, int64) {
 	return f, info.Size()
 }
 
-// unpack is nil for a file that is in the corpus as it is. In detect/ some files are to be recognised as compressed: their names say so twice.
+// Restore puts the image, and what is beside it where a folder holds one disk in several files, unpacked into a temporary directory, and returns
+// the path of the image there.
+func (r Row) Restore(t testing.TB) string {
+	t.Helper()
+	names := []string{filepath.Base(r.File)}
+	from := filepath.Join(r.dir, filepath.FromSlash(filepath.Dir(r.File)))
+	if strings.Count(r.File, "/") > 1 {
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = names[:0]
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+	}
+	to, image := t.TempDir(), ""
+	for _, name := range names {
+		one := r
+		one.File = filepath.Dir(r.File) + "/" + name
+		f, _ := one.Open(t)
+		if !one.keptAsItIs() {
+			name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".bz2")
+		}
+		copied, err := os.Create(filepath.Join(to, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(copySparse(copied, io.NewSectionReader(f, 0, 1<<62)), copied.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if one.File == r.File {
+			image = copied.Name()
+		}
+	}
+	return image
+}
+
+// keptAsItIs: in detect/ some files are to be recognised as compressed: their names say so twice.
+func (r Row) keptAsItIs() bool { return r.Format == "detect" && filepath.Base(r.File) == r.SubFormat }
+
+// unpack is nil for a file that is in the corpus as it is.
 func (r Row) unpack(t testing.TB, f *os.File) *os.File {
 	t.Helper()
-	if r.Format == "detect" && filepath.Base(r.File) == r.SubFormat {
+	if r.keptAsItIs() {
 		return nil
 	}
 	var from io.Reader
@@ -113,7 +156,11 @@ func (r Row) unpack(t testing.TB, f *os.File) *os.File {
 		}
 		from = z
 	case ".bz2":
-		from = bzip2.NewReader(f)
+		if program, err := exec.LookPath("bzip2"); err == nil {
+			from = piped(t, program, f)
+		} else {
+			from = bzip2.NewReader(f)
+		}
 	default:
 		return nil
 	}
@@ -126,6 +173,16 @@ func (r Row) unpack(t testing.TB, f *os.File) *os.File {
 		t.Fatalf("unpack %s: %v", r.File, err)
 	}
 	return to
+}
+
+// piped is what bzip2 makes of f. Under the race detector the package of the standard library takes a minute for what the program does in a second.
+func piped(t testing.TB, program string, f *os.File) io.Reader {
+	t.Helper()
+	from, to := io.Pipe()
+	cmd := exec.CommandContext(t.Context(), program, "-dc")
+	cmd.Stdin, cmd.Stdout = f, to
+	go func() { _ = to.CloseWithError(cmd.Run()) }()
+	return from
 }
 
 // copySparse skips blocks of zeros: some images of the corpus unpack to hundreds of megabytes of them.
@@ -149,28 +206,45 @@ func copySparse(to *os.File, from io.Reader) error {
 	}
 }
 
-// Sparse64K is the digest that the manifest has for disks too large to hash: of every chunk of 64 KiB that is not all zero, its offset (8 bytes,
-// little-endian) and its bytes.
-func Sparse64K(img diskimage.Image) (string, error) {
-	const chunk = 64 << 10
-	h := sha256.New()
-	buf, zeros := make([]byte, chunk), make([]byte, chunk)
-	next := int64(0)
-	for e, err := range img.Extents() {
-		if err != nil {
-			return "", err
-		}
-		for at := max(next, e.Offset/chunk*chunk); at < e.End(); at += chunk {
-			b := buf[:min(chunk, img.Size()-at)]
-			if n, err := img.ReadAt(b, at); n < len(b) {
-				return "", err
-			}
-			if !bytes.Equal(b, zeros[:len(b)]) {
-				h.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
-				h.Write(b)
-			}
-			next = at + chunk
-		}
+// Chunks is a new disk that keeps what is written to it, in chunks of 64 KiB. It may be as large as it likes.
+type Chunks struct {
+	mu     sync.Mutex
+	chunks map[int64][]byte
+}
+
+const chunk = 64 << 10
+
+// WriteAt writes as io.WriterAt has it.
+func (c *Chunks) WriteAt(p []byte, off int64) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.chunks == nil {
+		c.chunks = map[int64][]byte{}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	for n := 0; n < len(p); {
+		at := off + int64(n)
+		start := at - at%chunk
+		if c.chunks[start] == nil {
+			c.chunks[start] = make([]byte, chunk)
+		}
+		n += copy(c.chunks[start][at-start:], p[n:])
+	}
+	return len(p), nil
+}
+
+// Sparse64K is the digest that the manifest has for disks too large to hash, of a disk of a size: of every chunk of 64 KiB that is not all zero, its
+// offset (8 bytes, little-endian) and its bytes.
+func (c *Chunks) Sparse64K(size int64) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := sha256.New()
+	for _, at := range slices.Sorted(maps.Keys(c.chunks)) {
+		b := c.chunks[at][:min(chunk, size-at)]
+		if bytes.Equal(b, make([]byte, len(b))) {
+			continue
+		}
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

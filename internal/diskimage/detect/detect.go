@@ -29,8 +29,19 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("the image was declared to be %s, but its content is %s; correct the format, or leave it out so that it is detected",
-		e.Declared, e.Detected)
+	return e.reason() + "; " + e.cure()
+}
+
+func (e *MismatchError) reason() string {
+	return fmt.Sprintf("the image was declared to be %s, but its content is %s", e.Declared, e.Detected)
+}
+
+// cure: where the content is something to be imported, only the declaration is wrong.
+func (e *MismatchError) cure() string {
+	if f, ok := foreign[e.Detected]; ok {
+		return f.cure
+	}
+	return "correct the format, or leave it out so that it is detected"
 }
 
 // Detect looks at the first 64 KiB and the last 1536 bytes. An error is one of reading, or a *diskimage.CorruptError for a file that has the
@@ -118,7 +129,7 @@ func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
 		}
 		return &Image{Image: img, Format: VMDK, SubFormat: img.SubFormat()}, nil
 	default:
-		return nil, unsupported(v, got)
+		return nil, refuseForeign(v, got)
 	}
 }
 
@@ -137,42 +148,3 @@ func family(f Format) Format {
 	}
 	return f
 }
-
-// unsupported says of a file that is recognised why it is not read, and what to do.
-func unsupported(v *view, f Format) error {
-	e := &diskimage.UnsupportedError{Format: string(f)}
-	switch f {
-	case Empty:
-		e.Reason, e.Cure = "the file has no bytes", "upload the image again"
-	case QCOW, QCOW2, QED, VDI, Parallels, DMG:
-		e.Reason, e.Cure = "EC2 does not import this format", qemuCure(strings.ToLower(string(f)))
-	case ISO:
-		e.Reason, e.Cure = "it is an optical disc, not a disk image", "declare the format RAW if its bytes are to become the volume as they are"
-		if v.at(510, "\x55\xaa") {
-			e.SubFormat = "hybrid"
-		}
-	case GZIP, BZIP2, XZ, ZSTD, LZ4, LZMA, ZIP, SevenZip:
-		e.Reason, e.Cure = "it is compressed", "decompress it and upload the image inside"
-	case OVA:
-		e.Reason, e.Cure = "ImportSnapshot takes one disk, not an appliance", "unpack it with `tar xf` and upload the .vmdk inside"
-	case TAR:
-		e.Reason, e.Cure = "it is an archive", "unpack it with `tar xf` and upload the image inside"
-	case HTML, XML:
-		e.Reason, e.Cure = "it is a text page, probably the error message of a download", "download the image again and look at the beginning of the file"
-	default:
-		e.Reason = "it is not read here"
-	}
-	return e
-}
-
-func qemuCure(from string) string {
-	source := "-f " + from + " SRC"
-	if from == "vpc" {
-		// Left alone, qemu takes the geometry for the size of most VHDs, and loses the end of the disk, or all of it.
-		source = "--image-opts driver=vpc,force_size_calc=current_size,file.filename=SRC"
-	}
-	return "convert it with `qemu-img convert " + source + " -O raw DST.raw`, or with `-O vmdk -o subformat=streamOptimized`"
-}
-
-// differencing is the sub-format of an image that needs a parent.
-const differencing = "differencing"

@@ -135,8 +135,8 @@ func fixedVHD(r *rand.Rand) layout {
 
 // qemu-img reads no VHDX with sectors of 4096 bytes: those are left to the tests of the vhdx package.
 func anyVHDX(r *rand.Rand, fixed bool) (*testimage.VHDXFile, layout) {
-	v := testimage.VHDX{Fixed: fixed, BlockSize: oneOf[int64](r, 1<<20, 1<<20, 2<<20, 8<<20), LogSize: oneOf[int64](r, 1<<20, 1<<20, 3<<20)}
-	v.Size = diskSize(r, min(v.BlockSize, 2<<20), 4<<20)
+	v := testimage.VHDX{Fixed: fixed, BlockSize: oneOf[int64](r, 1<<20, 1<<20, 1<<20, 2<<20, 4<<20), LogSize: oneOf[int64](r, 1<<20, 1<<20, 1<<20, 3<<20)}
+	v.Size = diskSize(r, min(v.BlockSize, 2<<20), 3<<20)
 	v.Order = shuffled(r, (v.Size+v.BlockSize-1)/v.BlockSize)
 	l := layout{qemu: []string{"-f", "vhdx", "IMAGE"}, format: detect.VHDX, subFormat: "dynamic", about: fmt.Sprintf("%+v", v)}
 	if fixed {

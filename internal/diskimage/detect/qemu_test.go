@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to targe
 		return err == nil
 	}
 	image, other := filepath.Join(dir, "image"), filepath.Join(dir, "other")
-	if err := os.WriteFile(image, l.data, 0o600); err != nil {
+	if err := writeSparse(image, l.data); err != nil {
 		t.Fatal(err)
 	}
 	if l.dirty && !run("check", "-q", "-r", "all", "-f", "vhdx", image) {
@@ -112,6 +113,21 @@ func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to targe
 	checkDisk(t, "qemu-img's", r, back, disk)
 }
 
+// writeSparse leaves zeros out: most of a small VHDX is.
+func writeSparse(name string, data []byte) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 16<<10)
+	for at := 0; at < len(data) && err == nil; at += len(zeros) {
+		if b := data[at:min(len(data), at+len(zeros))]; !bytes.Equal(b, zeros[:len(b)]) {
+			_, err = f.WriteAt(b, int64(at))
+		}
+	}
+	return errors.Join(err, f.Truncate(int64(len(data))), f.Close())
+}
+
 // geometrySize is cylinders * heads * sectors of the footer at the end.
 func geometrySize(f io.ReaderAt, size int64) (int64, error) {
 	b := make([]byte, 4)
@@ -148,7 +164,7 @@ func anyTarget(r *rand.Rand) target {
 		// With block_state_zero=off and a dynamic disk, zeros that are written are left out: qemu-img warns of it, and it is no matter for a new file.
 		sub := oneOf(r, "dynamic", "fixed")
 		return target{append(o, "-O", "vhdx", "-o", fmt.Sprintf("subformat=%s,block_size=%dM,log_size=%dM,block_state_zero=%s",
-			sub, oneOf(r, 1, 2, 4), 1+r.IntN(3), onOff())), detect.VHDX, sub, false}
+			sub, oneOf(r, 1, 1, 2), oneOf(r, 1, 1, 3), onOff())), detect.VHDX, sub, false}
 	case 4, 5:
 		outOfOrder()
 		return target{append(o, "-O", "vmdk", "-o", fmt.Sprintf("subformat=monolithicSparse,zeroed_grain=%s,compat6=%s,adapter_type=%s",
@@ -188,7 +204,8 @@ func checkDisk(t *testing.T, whose string, r *rand.Rand, img *detect.Image, disk
 		t.Errorf("%s: what the extents hold is not the disk, from byte %d on", whose, firstDifference(seen, disk))
 	}
 	at := r.IntN(len(disk))
-	b := bytes.Repeat([]byte{0xaa}, 1+r.IntN(len(disk)-at))
+	b := seen[:1+r.IntN(min(len(disk)-at, 200<<10))]
+	copy(b, bytes.Repeat([]byte{0xaa}, 4096))
 	if n, err := img.ReadAt(b, int64(at)); n != len(b) || err != nil || !bytes.Equal(b, disk[at:at+n]) {
 		t.Errorf("%s: ReadAt(%d bytes, %d) = %d, %v, or other bytes", whose, len(b), at, n, err)
 	}

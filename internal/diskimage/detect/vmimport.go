@@ -1,23 +1,14 @@
 package detect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vhd"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
-)
-
-// VM Import's words, verbatim (VM Import/Export user guide, troubleshooting; reports of users).
-const (
-	msgVMDK       = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
-	msgFormat     = "ClientError: Disk validation failed [Unsupported specified file format]"
-	msgOVA        = "ClientError: Disk validation failed [Unsupported OVA format]"
-	msgFooters    = "ClientError: Footers not identical"
-	msgGrain      = "ClientError: Uncompressed data has an invalid length"
-	msgAlgorithm  = "ERROR: File uses unsupported compression algorithm %d"
-	msgOurReasons = "ClientError: Disk validation failed [%s]" // where no real text is known: its form with our words
 )
 
 // Verdict is what VM Import says of an image.
@@ -25,91 +16,130 @@ type Verdict struct {
 	Importable    bool
 	StatusMessage string // VM Import's words; empty when importable
 	Reason        string // why not, for people; empty when importable
-	Cure          string // what to do; may be empty
+	Cure          string // what to do; empty only where nothing can be done, or the image could not be read
 }
 
-// VMImport judges an image as VM Import would: img from Open, or nil with the error of Open or of a later read.
-func VMImport(img *Image, err error) Verdict {
-	if err == nil {
-		if disk, ok := img.Image.(*vhd.Image); ok && disk.Damage() != nil { // it can be read, but has not two sound footers
-			return VMImport(nil, disk.Damage())
-		}
-		v := formatVerdict(img.Format, img.SubFormat)
-		if v.Importable && img.Size() > maxSize {
-			v = sizeVerdict(img.Size())
-		}
-		return v
-	}
-	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok {
-		v := formatVerdict(Format(u.Format), u.SubFormat)
-		if u.Format == string(VMDK) && v.Importable { // stream-optimized, but a delta or of a geometry that no known tool writes
-			v = Verdict{StatusMessage: msgVMDK}
-		}
-		if u.Format == string(VHD) && v.Importable { // of a geometry that no known tool writes
-			v = Verdict{StatusMessage: fmt.Sprintf(msgOurReasons, u.Reason)}
-		}
-		if u.Format == string(VHDX) { // it needs a parent, or a reader that knows what is not known here; no words of VM Import are known for either
-			v = Verdict{StatusMessage: fmt.Sprintf(msgOurReasons, u.Reason)}
-		}
-		if !v.Importable {
-			v.Reason, v.Cure = u.Reason, u.Cure
-		}
-		return v
-	}
-	v := Verdict{Reason: err.Error(), StatusMessage: fmt.Sprintf(msgOurReasons, err)}
-	if _, ok := errors.AsType[*MismatchError](err); ok {
-		v.StatusMessage = msgFormat
-		v.Cure = "correct the format, or leave it out so that EC2 detects it"
-		return v
-	}
-	if c, ok := errors.AsType[*diskimage.CorruptError](err); ok {
-		v.Cure = "export the image again from its source and upload it again"
-		algorithm, badCompression := vmdk.IsBadCompression(err)
-		switch {
-		case badCompression:
-			v.StatusMessage = fmt.Sprintf(msgAlgorithm, algorithm)
-		case vmdk.IsBadGrain(err):
-			v.StatusMessage = msgGrain
-		case c.Format == string(VHD):
-			v.StatusMessage = msgFooters
-		}
-	}
-	return v
-}
+// VM Import's words, verbatim (VM Import/Export user guide, troubleshooting; reports of users).
+const (
+	msgVMDK      = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
+	msgFormat    = "ClientError: Disk validation failed [Unsupported specified file format]"
+	msgOVA       = "ClientError: Disk validation failed [Unsupported OVA format]"
+	msgFooters   = "ClientError: Footers not identical"
+	msgGrain     = "ClientError: Uncompressed data has an invalid length"
+	msgAlgorithm = "ERROR: File uses unsupported compression algorithm %d"
+	msgOur       = "ClientError: Disk validation failed [%s]" // where no real text is known: its form with our words
+)
+
+// What to do with SRC. What is read here is converted here.
+const (
+	toVMDK = "convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
+	toRAW  = "convert it with `terraform-provider-ec2 convert SRC DST.raw`"
+	again  = "export the image again from where it comes from, or copy it again: this file is damaged"
+	shrink = "shrink the disk in the system that it comes from, or split its content over several disks"
+)
 
 // maxSize is the largest disk that ImportSnapshot takes. VM Import/Export takes disks of less than 16 TiB, but above 8 TiB only with a manifest
 // of their parts, which ImportSnapshot has no member for (VM Import/Export user guide, requirements for resources). Its words are not known.
 const maxSize = 8 << 40
 
-func sizeVerdict(size int64) Verdict {
-	reason := fmt.Sprintf("the disk has %d bytes, and more than %d (8 TiB) cannot be imported with ImportSnapshot", size, int64(maxSize))
-	return Verdict{
-		StatusMessage: fmt.Sprintf(msgOurReasons, reason), Reason: reason,
-		Cure: "shrink the disk in the system that it comes from, or split its content over several disks",
-	}
+// state is how far an image was understood.
+type state int
+
+const (
+	sound        state = iota
+	contradicted       // its content is not of the format that was declared
+	damaged
+	unread      // recognised, but not read here
+	unreachable // the source failed
+)
+
+// refusals is what VM Import refuses: it takes RAW, fixed and dynamic VHD and VHDX, and stream-optimized VMDK, each in one file. The first row that
+// fits decides, and what fits none is importable. Where reason or cure are empty, the error has its own.
+var refusals = []struct {
+	state   state
+	formats []Format              // nil: any
+	when    func(*judgement) bool // nil: always
+	message string
+	reason  string
+	cure    string
+}{
+	{contradicted, nil, nil, msgFormat, "", ""},
+	{damaged, []Format{VMDK}, hasBadCompression, msgAlgorithm, "", again},
+	{damaged, []Format{VMDK}, hasBadGrain, msgGrain, "", again},
+	{damaged, []Format{VHD}, nil, msgFooters, "", again},
+	{damaged, []Format{VMDK, VHDX}, nil, msgOur, "", again},
+	{damaged, nil, nil, msgFormat, "", again},
+	{unread, []Format{OVA}, nil, msgOVA, "", ""},
+	{unread, []Format{VMDK}, nil, msgVMDK, "", ""}, // a delta, a piece of a disk, a descriptor, an extent of another kind
+	{unread, []Format{VHD}, isDifferencing, msgFooters, "", ""},
+	{unread, []Format{VHD, VHDX}, nil, msgOur, "", ""},
+	{unread, nil, nil, msgFormat, "", ""},
+	{unreachable, nil, nil, msgOur, "", ""},
+	{sound, []Format{VHD}, hasDamagedFooter, msgFooters, "", toRAW},
+	{sound, []Format{VMDK}, isNotStream, msgVMDK, "VM Import takes stream-optimized VMDKs only", toVMDK},
+	{sound, nil, isTooLarge, msgOur, "the disk is larger than 8 TiB, and ImportSnapshot takes no larger one", shrink},
 }
 
-// formatVerdict is the table of formats. It is about what VM Import takes, not about what is read here.
-func formatVerdict(f Format, sub string) Verdict {
-	switch f {
-	case RAW:
-		return Verdict{Importable: true}
-	case VMDK:
-		if sub == vmdk.StreamOptimized {
-			return Verdict{Importable: true}
+// judgement is what the table is asked about.
+type judgement struct {
+	state     state
+	format    Format
+	subFormat string
+	img       *Image // of what is sound
+	err       error  // of what is not; of a sound VHD, what is wrong with one of its footers
+}
+
+func hasBadCompression(j *judgement) bool {
+	_, bad := vmdk.IsBadCompression(j.err)
+	return bad
+}
+
+func hasBadGrain(j *judgement) bool      { return vmdk.IsBadGrain(j.err) }
+func isDifferencing(j *judgement) bool   { return j.subFormat == "differencing" }
+func hasDamagedFooter(j *judgement) bool { return j.err != nil }
+func isNotStream(j *judgement) bool      { return j.subFormat != vmdk.StreamOptimized }
+func isTooLarge(j *judgement) bool       { return j.img.Size() > maxSize }
+
+// VMImport judges an image as VM Import would: img from Open, or nil with the error of Open or of a later read.
+func VMImport(img *Image, err error) Verdict {
+	j, reason, cure := judge(img, err)
+	for _, r := range refusals {
+		if r.state != j.state || r.formats != nil && !slices.Contains(r.formats, j.format) || r.when != nil && !r.when(&j) {
+			continue
 		}
-		return Verdict{
-			StatusMessage: msgVMDK, Reason: "VM Import takes stream-optimized VMDKs only",
-			Cure: "convert it with `qemu-img convert -O vmdk -o subformat=streamOptimized SRC DST.vmdk`",
+		v := Verdict{StatusMessage: r.message, Reason: cmp.Or(r.reason, reason), Cure: cmp.Or(r.cure, cure)}
+		switch r.message {
+		case msgOur:
+			v.StatusMessage = fmt.Sprintf(msgOur, v.Reason)
+		case msgAlgorithm:
+			algorithm, _ := vmdk.IsBadCompression(err)
+			v.StatusMessage = fmt.Sprintf(msgAlgorithm, algorithm)
 		}
-	case VHD, VHDX:
-		if sub != differencing {
-			return Verdict{Importable: true}
-		}
-		return Verdict{StatusMessage: msgFooters, Reason: "VM Import takes no differencing images"}
-	case OVA:
-		return Verdict{StatusMessage: msgOVA, Reason: "ImportSnapshot takes one disk, not an appliance"}
-	default:
-		return Verdict{StatusMessage: msgFormat, Reason: "VM Import does not take " + string(f) + " images"}
+		return v
 	}
+	return Verdict{Importable: true}
+}
+
+// judge also gives the reason and the cure that the error has itself.
+func judge(img *Image, err error) (j judgement, reason, cure string) {
+	if err == nil {
+		j = judgement{format: img.Format, subFormat: img.SubFormat, img: img}
+		if disk, ok := img.Image.(*vhd.Image); ok && disk.Damage() != nil { // it can be read, but has not two sound footers
+			j.err, reason = disk.Damage(), disk.Damage().Error()
+		}
+		return j, reason, ""
+	}
+	j = judgement{state: unreachable, err: err}
+	if m, ok := errors.AsType[*MismatchError](err); ok {
+		j.state = contradicted
+		return j, m.reason(), m.cure()
+	}
+	if c, ok := errors.AsType[*diskimage.CorruptError](err); ok {
+		j.state, j.format = damaged, Format(c.Format)
+	}
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok {
+		j.state, j.format, j.subFormat = unread, Format(u.Format), u.SubFormat
+		return j, u.Reason, u.Cure
+	}
+	return j, err.Error(), ""
 }

@@ -48,7 +48,8 @@ func newTable(r io.ReaderAt, f *footers, h *dynamicHeader) (*table, error) {
 		return nil, &diskimage.UnsupportedError{
 			Format: format, SubFormat: subFormatDynamic,
 			Reason: fmt.Sprintf("it has %d blocks of %d bytes, and %d are the most that are read here", t.blocks, t.blockSize, maxBlocks),
-			Cure:   "write it again with blocks of 2 MiB, which every tool makes by default",
+			// Not qemu-img: of blocks of less than 4 KiB it reads the bitmaps as data.
+			Cure: "write it again with larger blocks: `Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic -BlockSizeBytes 2MB` (PowerShell with Hyper-V)",
 		}
 	}
 	return t, nil

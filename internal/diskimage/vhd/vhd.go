@@ -86,8 +86,8 @@ func refuseDifferencing(h *dynamicHeader) error {
 	}
 	return &diskimage.UnsupportedError{
 		Format: format, SubFormat: subFormatDifferencing, Reason: "it is a differencing disk: it holds only what differs from " + parent,
-		Cure: "merge it into its parent (PowerShell: `Merge-VHD -Path CHILD.vhd`; diskpart: `merge vdisk depth=1`) and take the parent; " +
-			"`qemu-img convert` would read as zeros what is in the parent",
+		Cure: "make one disk of it and its parents with `Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic` (PowerShell with Hyper-V) " +
+			"or `VBoxManage clonemedium disk SRC.vhd DST.vhd --format VHD`; qemu-img would read as zeros what is in the parent",
 	}
 }
 

@@ -104,5 +104,5 @@ func (h *header) check(size int64) error {
 	return nil
 }
 
-// replayCure: Windows replays the log when it attaches the disk.
-const replayCure = "attach and detach it once with Hyper-V (`Mount-VHD`, `Dismount-VHD`), which replays the log"
+// replayCure: Windows replays the log when it attaches the disk. qemu-img does too (`check -r all`), but not all of a log that wraps.
+const replayCure = "have Hyper-V replay the log: `Mount-VHD -Path SRC.vhdx -NoDriveLetter; Dismount-VHD -Path SRC.vhdx` (PowerShell)"

@@ -104,4 +104,4 @@ func parseRegions(b []byte, tableAt, end int64, h *header) (regions, error) {
 }
 
 // convertCure: Windows reads what is not read here.
-const convertCure = "convert it with Hyper-V (`Convert-VHD -Path SRC.vhdx -DestinationPath DST.vhd`)"
+const convertCure = "convert it with `Convert-VHD -Path SRC.vhdx -DestinationPath DST.vhdx -VHDType Dynamic` (PowerShell with Hyper-V)"

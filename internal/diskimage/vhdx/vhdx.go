@@ -26,7 +26,7 @@ const maxIdle = 8
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if size > maxFileSize {
 		return nil, &diskimage.UnsupportedError{
-			Format: format, Reason: fmt.Sprintf("the file is %d bytes long, more than twice the largest disk", size),
+			Format: format, Reason: fmt.Sprintf("the file is %d bytes long, more than twice the largest disk", size), Cure: convertCure,
 		}
 	}
 	i := &Image{source: source{file: r, size: size, end: size}, idle: make(chan *window, maxIdle)}
@@ -60,8 +60,8 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	return i, nil
 }
 
-const mergeCure = "merge it and its parents into one disk with Hyper-V (`Convert-VHD -Path CHILD.avhdx -DestinationPath DISK.vhdx`, " +
-	"or `Merge-VHD -Path CHILD.avhdx -DestinationPath PARENT.vhdx`) and import that"
+const mergeCure = "make one disk of it and its parents with `Convert-VHD -Path SRC.avhdx -DestinationPath DST.vhdx -VHDType Dynamic` " +
+	"(PowerShell with Hyper-V)"
 
 // Size is the virtual size in bytes.
 func (i *Image) Size() int64 { return i.meta.size }

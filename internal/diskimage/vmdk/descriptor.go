@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
-
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 const noParent = "ffffffff"
@@ -19,6 +17,7 @@ type descriptor struct {
 	parentHint string // a name for people only
 	extents    int
 	sectors    uint64 // sum over the extent lines
+	partial    bool   // some extents are not plain files that can be written; qemu-img skips those, and so shortens the disk
 }
 
 // parseDescriptor is lenient about what it does not need: lines end in LF or CRLF, the last one may lack its newline, blanks and case do not
@@ -35,8 +34,9 @@ func parseDescriptor(text []byte) descriptor {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if sectors, ok := parseExtentLine(line); ok {
+		if sectors, plain, ok := parseExtentLine(line); ok {
 			d.extents++
+			d.partial = d.partial || !plain
 			d.sectors += sectors
 			if d.sectors < sectors {
 				d.sectors = 1<<64 - 1
@@ -61,51 +61,17 @@ func parseDescriptor(text []byte) descriptor {
 }
 
 // parseExtentLine reads `ACCESS SECTORS TYPE ...` and leaves the rest of the line alone.
-func parseExtentLine(line string) (sectors uint64, ok bool) {
+func parseExtentLine(line string) (sectors uint64, plain, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 3 {
-		return 0, false
+		return 0, false, false
 	}
-	switch strings.ToUpper(f[0]) {
+	access := strings.ToUpper(f[0])
+	switch access {
 	case "RW", "RDONLY", "NOACCESS":
 	default:
-		return 0, false
+		return 0, false, false
 	}
 	n, err := strconv.ParseUint(f[1], 10, 64)
-	return n, err == nil
-}
-
-// check compares the embedded descriptor with the header that governs the file. A stream needs none: its flags say that it is a disk.
-func (d descriptor) check(h *header, at int64) error {
-	if d.parentCID != "" && d.parentCID != noParent {
-		parent := "parentCID " + strconv.Quote(d.parentCID)
-		if d.parentHint != "" {
-			parent = strconv.Quote(d.parentHint) + ", " + parent
-		}
-		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: h.subFormat() + " delta",
-			Reason: "it is a delta of another disk (" + parent + "), and holds only what differs from it",
-			Cure:   "export the whole disk, without snapshots, as a stream-optimized VMDK",
-		}
-	}
-	if !h.compressed() && d.createType == "" && d.extents == 0 {
-		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: "twoGbMaxExtentSparse",
-			Reason: "it has no descriptor: it is one piece of a disk that is spread over several files",
-			Cure:   "go to the small .vmdk file that names all pieces, keep them together, and " + convertCure,
-		}
-	}
-	if d.extents > 1 {
-		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: d.createType, Reason: "its descriptor spreads the disk over several files",
-			Cure: "export the disk as one stream-optimized VMDK",
-		}
-	}
-	if d.sectors > h.capacity {
-		return &diskimage.CorruptError{
-			Format: format, Structure: "descriptor", Field: "extent sectors", Offset: at, Value: d.sectors,
-			Reason: "the header has a capacity of only " + strconv.FormatUint(h.capacity, 10),
-		}
-	}
-	return nil
+	return n, access == "RW" && !strings.EqualFold(f[2], "ZERO"), err == nil
 }

@@ -106,7 +106,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 	if bad := h.flags & incompatibleMask; bad != 0 {
 		return h, &diskimage.UnsupportedError{
 			Format: format, Reason: fmt.Sprintf("its header has unknown incompatible flags 0x%08x", bad),
-			Cure: "export the disk again as a stream-optimized VMDK",
+			Cure: vmwareCure,
 		}
 	}
 	if h.flags&flagMarkers != 0 && !h.compressed() {
@@ -126,7 +126,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 		return h, &diskimage.UnsupportedError{
 			Format: format, SubFormat: h.subFormat(),
 			Reason: fmt.Sprintf("its grains are %d sectors large, %d is the most that is read here", g, maxGrainBytes/sectorSize),
-			Cure:   "export the disk again with grains of 128 sectors, which every tool writes by default",
+			Cure:   qemuCure,
 		}
 	}
 	if h.numGTEsPerGT < 1 || h.numGTEsPerGT > maxGrainTableEntries {
@@ -139,6 +139,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 		return h, &diskimage.UnsupportedError{
 			Format: format, SubFormat: h.subFormat(),
 			Reason: fmt.Sprintf("the disk claims %d sectors, more than 64 TiB, the largest EBS volume", h.capacity),
+			Cure:   "shrink the disk in the system that it comes from",
 		}
 	case h.gdEntries() > maxGDEntries:
 		return h, corrupt("numGTEsPerGT", h.numGTEsPerGT,

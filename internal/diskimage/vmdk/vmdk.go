@@ -43,7 +43,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	}
 	if h.subFormat() == compressedOnly {
 		return nil, &diskimage.UnsupportedError{
-			Format: format, SubFormat: compressedOnly, Reason: "its grains are compressed but carry no markers, which no known tool writes", Cure: convertCure,
+			Format: format, SubFormat: compressedOnly, Reason: "its grains are compressed but carry no markers, which no known tool writes", Cure: qemuCure,
 		}
 	}
 	if h.gdOffset == gdAtEnd {
@@ -119,42 +119,6 @@ func checkEmbeddedDescriptor(r io.ReaderAt, size int64, h *header) error {
 	}
 	return parseDescriptor(text).check(h, at)
 }
-
-// refuseOtherKinds knows the VMDK files that do not begin with a hosted sparse header.
-func refuseOtherKinds(r io.ReaderAt, size int64, head []byte) error {
-	switch {
-	case len(head) >= 4 && string(head[:4]) == magicHosted:
-		return nil
-	case len(head) >= 4 && string(head[:4]) == magicCOWD:
-		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: "vmfsSparse", Reason: "it is an ESX delta extent (COWD) without the disk it belongs to", Cure: exportCure,
-		}
-	case len(head) >= len(magicSESparse) && string(head[:len(magicSESparse)]) == magicSESparse:
-		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: "seSparse", Reason: "it is an ESXi delta extent (seSparse) without the disk it belongs to", Cure: exportCure,
-		}
-	}
-	text := make([]byte, min(size, 64<<10))
-	if err := readFull(r, text, 0); err != nil {
-		return fmt.Errorf("read the VMDK descriptor: %w", err)
-	}
-	d := parseDescriptor(text)
-	if d.createType == "" && d.extents == 0 {
-		return &diskimage.CorruptError{
-			Format: format, Structure: "header", Field: "magicNumber", Value: fmt.Sprintf("%q", head[:min(len(head), 4)]),
-			Reason: "this is neither a sparse extent nor a descriptor",
-		}
-	}
-	return &diskimage.UnsupportedError{
-		Format: format, SubFormat: d.createType,
-		Reason: "it is only the descriptor of a disk whose data are in other files", Cure: convertCure,
-	}
-}
-
-const (
-	convertCure = "convert it with `qemu-img convert -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"
-	exportCure  = "export the whole disk as a stream-optimized VMDK (ovftool, or \"Export OVF Template\")"
-)
 
 // IsBadGrain tells whether err is about the compressed data of a grain, for which VM Import has words of its own.
 func IsBadGrain(err error) bool {
