@@ -21,8 +21,8 @@ const (
 )
 
 // WriteStreamOptimized writes the disk as a stream-optimized VMDK: from front to back without seeking, with the grain directory and the footer at
-// the end, as ESXi exports it. Grains of zeros are left out. The same disk gives the same bytes. A size that is no multiple of 512 is filled up
-// with zeros, because a VMDK counts in sectors.
+// the end, as ESXi exports it. Grains of zeros are left out. The same disk gives the same bytes. A VMDK counts its capacity in sectors: a disk whose
+// size is no multiple of 512 becomes one of the next multiple, and what was added reads as zeros.
 func WriteStreamOptimized(ctx context.Context, w io.Writer, img diskimage.Image) error {
 	if img.Size() <= 0 || img.Size() > maxCapacityBytes {
 		return fmt.Errorf("write a VMDK of %d bytes: it must have 1 byte to 64 TiB", img.Size())
@@ -31,12 +31,17 @@ func WriteStreamOptimized(ctx context.Context, w io.Writer, img diskimage.Image)
 	if err := s.begin(); err != nil {
 		return err
 	}
-	next := int64(0) // the first grain that is not yet decided
+	next, end := int64(0), int64(0) // the first grain that is not yet decided, and where the last extent ended
 	for e, err := range img.Extents() {
 		if err != nil {
 			return fmt.Errorf("find the data of the disk: %w", err)
 		}
-		if e.Zero || e.Length <= 0 {
+		if e.Length <= 0 || e.Offset < end || e.Offset > img.Size() || e.Length > img.Size()-e.Offset { // a grain may have been passed over
+			return fmt.Errorf("find the data of the disk: extent %+v after offset %d in a disk of %d bytes: this is a bug of the format's reader",
+				e, end, img.Size())
+		}
+		end = e.End()
+		if e.Zero {
 			continue
 		}
 		for g := max(next, e.Offset/writtenGrain); g*writtenGrain < e.End(); g++ {

@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -133,6 +138,138 @@ func TestWriterLeavesHolesOut(t *testing.T) {
 	}
 }
 
+// What is stored of a disk are its bytes, not how its reader found them: zeros that are said to be data are left out like holes.
+func TestWriterLeavesZerosOut(t *testing.T) {
+	disk := make([]byte, 20*grain)
+	copy(disk[3*grain+100:], pattern(2*grain, 1))
+	var files [2]bytes.Buffer
+	for k, extents := range [][]diskimage.Extent{
+		{{Length: 20 * grain}}, {{Length: grain, Zero: true}, {Offset: 3*grain + 100, Length: 2 * grain}, {Offset: 9 * grain, Length: grain}},
+	} {
+		if err := vmdk.WriteStreamOptimized(t.Context(), &files[k], memory{bytes.NewReader(disk), extents}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(files[0].Bytes(), files[1].Bytes()) {
+		t.Error("the same disk gave different files")
+	}
+	img, err := open(files[0].Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents := 0
+	for e, err := range img.Extents() {
+		if extents++; err != nil || e != (diskimage.Extent{Offset: 3 * grain, Length: 3 * grain}) {
+			t.Errorf("extent %+v, %v", e, err)
+		}
+	}
+	if extents != 1 {
+		t.Errorf("%d extents", extents)
+	}
+}
+
+// A VMDK counts in sectors: a RAW image of 1000 bytes becomes a disk of two, the last 24 bytes of which are zeros.
+func TestWriterFillsUpSectors(t *testing.T) {
+	for size, want := range map[int64]int64{1: 512, 511: 512, 512: 512, 513: 1024, 1000: 1024, grain + 1: grain + 512} {
+		data := pattern(int(size), 3)
+		disk, err := raw.Open(bytes.NewReader(data), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := vmdk.WriteStreamOptimized(t.Context(), &file, disk); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readEverything(file.Bytes())
+		if err != nil || int64(len(got)) != want || !bytes.Equal(got, append(data, make([]byte, want-size)...)) {
+			t.Errorf("%d bytes became %d, want %d, or other ones; %v", size, len(got), want, err)
+		}
+	}
+}
+
+// islands is a huge disk with a few pieces of data: grains filled with one byte.
+type islands struct {
+	holes
+
+	at []int64
+}
+
+func (d islands) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	for k, at := range d.at {
+		if off < at+grain && at < off+int64(len(p)) {
+			for i := max(off, at); i < min(off+int64(len(p)), at+grain); i++ {
+				p[i-off] = byte(k + 1)
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (d islands) Extents() iter.Seq2[diskimage.Extent, error] {
+	return func(yield func(diskimage.Extent, error) bool) {
+		for _, at := range d.at {
+			if !yield(diskimage.Extent{Offset: at, Length: min(grain, d.Size()-at)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A disk of 15 TiB with little in it takes as long as what is in it, and no memory but the directory's: 2 MiB, as numbers and as bytes. qemu-io reads
+// it too, where it is on this machine.
+func TestWriterHugeDisk(t *testing.T) {
+	const size = 15<<40 + 512
+	disk := islands{holes(size), []int64{0, 5*grain + 512, 1 << 41, 1<<41 + grain, 9<<40 + 12345, size - 512}}
+	name := filepath.Join(t.TempDir(), "disk.vmdk")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	if err := vmdk.WriteStreamOptimized(t.Context(), file, disk); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if total := after.TotalAlloc - before.TotalAlloc; total > 8<<20 {
+		t.Errorf("allocated %d bytes in all", total)
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() > 3<<20 {
+		t.Errorf("a file of %d bytes, %v", info.Size(), err)
+	}
+	img, err := vmdk.Open(file, info.Size())
+	if err != nil || img.Size() != size {
+		t.Fatalf("%v, or not %d bytes", err, int64(size))
+	}
+	qemu, err := exec.LookPath("qemu-io")
+	if err != nil {
+		t.Log("no qemu-io here")
+	}
+	args := []string{"-r", "-f", "vmdk"}
+	check := func(at, n int64, want byte) {
+		b := make([]byte, n)
+		if _, err := img.ReadAt(b, at); err != nil || !bytes.Equal(b, bytes.Repeat([]byte{want}, int(n))) {
+			t.Errorf("%d bytes at %d: %v, or other ones than %d", n, at, err, want)
+		}
+		args = append(args, "-c", fmt.Sprintf("read -P %d %d %d", want, at, n))
+	}
+	for k, at := range disk.at {
+		check(at, min(grain, size-at), byte(k+1))
+	}
+	for _, at := range []int64{grain, 1<<41 - grain, 12 << 40, size - 1024} {
+		check(at, 512, 0)
+	}
+	if qemu != "" {
+		if out, err := exec.CommandContext(t.Context(), qemu, append(args, name)...).CombinedOutput(); err != nil || bytes.Contains(out, []byte("failed")) {
+			t.Errorf("qemu-io: %v: %s", err, out)
+		}
+	}
+}
+
 type holes int64
 
 func (h holes) Size() int64                           { return int64(h) }
@@ -147,10 +284,26 @@ func TestWriterErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := vmdk.WriteStreamOptimized(ctx, &bytes.Buffer{}, disk); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+	interrupted := errors.New("interrupted")
+	for _, grains := range []int{0, 4} { // at once, and in the middle
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var file bytes.Buffer
+		err := vmdk.WriteStreamOptimized(ctx, &file, cancelling{disk, func(off int64) {
+			if off/grain >= int64(grains) {
+				cancel(interrupted)
+			}
+		}})
+		if !errors.Is(err, interrupted) || file.Len() > (grains+3)*(grain+1024) {
+			t.Errorf("cancelled in grain %d: %v after %d bytes", grains, err, file.Len())
+		}
+	}
+	for name, extents := range map[string][]diskimage.Extent{
+		"backwards": {{Offset: grain, Length: grain}, {Length: grain}}, "over each other": {{Length: 2 * grain}, {Offset: grain, Length: 2 * grain}},
+		"behind the disk": {{Offset: 9 * grain, Length: 2 * grain}}, "empty": {{Offset: 9 * grain}}, "overflowing": {{Offset: 512, Length: 1<<63 - 1}},
+	} {
+		if err := vmdk.WriteStreamOptimized(t.Context(), &bytes.Buffer{}, memory{bytes.NewReader(make([]byte, 10*grain)), extents}); err == nil {
+			t.Errorf("extents that go %s were taken", name)
+		}
 	}
 	full := errors.New("no space left")
 	for _, room := range []int{0, 100, 70 << 10, 300 << 10} {
@@ -183,4 +336,16 @@ func (l *limited) Write(p []byte) (int, error) {
 	}
 	l.room -= len(p)
 	return len(p), nil
+}
+
+// cancelling calls before every read.
+type cancelling struct {
+	diskimage.Image
+
+	before func(off int64)
+}
+
+func (c cancelling) ReadAt(p []byte, off int64) (int, error) {
+	c.before(off)
+	return c.Image.ReadAt(p, off)
 }
