@@ -19,7 +19,7 @@ OWNER = "111122223333"
 
 
 def wait(ec2, task):
-    ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
 
 
 def detail(ec2, task):
@@ -379,7 +379,7 @@ class Ends(Clients):
         task = self.ec2.import_snapshot(DiskContainer={"Format": "VHD", "Url": "s3://images/broken.vhd"})["ImportTaskId"]
         # deleted is no end that the waiter knows: as on AWS it looks until its attempts are used up, with the reason in its last answer.
         with self.assertRaises(WaiterError) as caught:
-            self.ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 1, "MaxAttempts": 3})
+            self.ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 0.2, "MaxAttempts": 5})
         self.assertIn("Max attempts exceeded", str(caught.exception))
         last = caught.exception.last_response["ImportSnapshotTasks"][0]["SnapshotTaskDetail"]
         self.assertEqual(
