@@ -79,6 +79,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return conversion{}, explain(err)
 	}
 	defer img.Close() //nolint:errcheck // it holds nothing but the file
+	warn(env, c.Source, img)
 	if v := detect.VMImport(img, nil); c.Strict && !v.Importable {
 		return conversion{}, fmt.Errorf("VM Import would refuse it: %s", reason(v))
 	}

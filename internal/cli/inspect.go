@@ -75,6 +75,7 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 		return d, explain(err)
 	}
 	defer img.Close() //nolint:errcheck // it holds nothing but the file
+	warn(env, c.Image, img)
 
 	virtual, gib := img.Size(), (img.Size()+(1<<30)-1)>>30
 	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib

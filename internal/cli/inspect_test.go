@@ -37,7 +37,10 @@ func TestInspectJSON(t *testing.T) {
 			path := write(t, dir, "image", c.data)
 			code, stdout, stderr := run(t, "inspect", "--json", path)
 			want := fmt.Sprintf(c.want, len(c.data))
-			if code != 0 || stderr != "" || !strings.HasPrefix(stdout, want) || strings.HasSuffix(want, "}") && stdout != want+"\n" {
+			if odd := c.name == "RAW of odd length" || c.name == "VHD with one damaged footer"; odd != strings.HasPrefix(stderr, "warning: "+path+": ") || !odd && stderr != "" {
+				t.Errorf("stderr %q", stderr)
+			}
+			if code != 0 || !strings.HasPrefix(stdout, want) || strings.HasSuffix(want, "}") && stdout != want+"\n" {
 				t.Errorf("exit code %d, stderr %q, stdout\n%swant\n%s", code, stderr, stdout, want)
 			}
 			if !json.Valid([]byte(stdout)) || strings.Count(stdout, "\n") != 1 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 )
 
 // openImageFile opens a regular file. Its kind is looked at before it is opened, because opening a pipe waits for its other end.
@@ -27,6 +29,13 @@ func openImageFile(path string) (*os.File, int64, error) {
 		return nil, 0, errors.Join(withoutPath(err), file.Close())
 	}
 	return file, info.Size(), nil
+}
+
+// warn tells what the reader of an image passed over.
+func warn(env environment, path string, img *detect.Image) {
+	for _, text := range img.Warnings() {
+		_, _ = fmt.Fprintf(env.stderr, "warning: %s: %s\n", path, text)
+	}
 }
 
 // kind says what a file is that is no regular one.

@@ -23,6 +23,14 @@ type Image struct {
 	SubFormat string // "fixed", "dynamic", "monolithicSparse", "streamOptimized"; empty where the format has none
 }
 
+// Warnings are what the reader passed over, and what the user of the disk will want to know: the disk is complete all the same.
+func (i *Image) Warnings() []string {
+	if w, ok := i.Image.(interface{ Warnings() []string }); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
 // MismatchError says that a file is not of the format it was declared to be.
 type MismatchError struct {
 	Declared, Detected Format

@@ -309,3 +309,35 @@ func TestFormats(t *testing.T) {
 		t.Errorf("%v, and %s at the end", seen, last)
 	}
 }
+
+// What is read all the same is told.
+func TestWarnings(t *testing.T) {
+	dynamic := testimage.VHD{Size: 4096}.Build()
+	dynamic.Data[99] ^= 1
+	unclean := testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse()
+	unclean.Data[72] = 1
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"RAW", make([]byte, 1024), ""},
+		{"RAW that is no whole sector", make([]byte, 1000), "its size of 1000 bytes is no multiple of 512: a volume or a VMDK of it ends in 24 zeros more"},
+		{"dynamic VHD", testimage.VHD{Size: 4096}.Build().Data, ""},
+		{"dynamic VHD, one footer damaged", dynamic.Data, "one of its two footers is damaged, and the other one was followed: corrupt VHD: footer at byte 0, checksum"},
+		{"fixed VHD", join(make([]byte, 4096), footer(2)), ""},
+		{"fixed VHD, longer than its footer says", join(make([]byte, 5120), footer(2)), "the disk has 4096 bytes: 1024 more in front of the footer were left out"},
+		{"VHDX", testimage.VHDX{Size: 1 << 20}.Build().Data, ""},
+		{"VHDX with large sectors", testimage.VHDX{Size: 1 << 20, LogicalSector: 4096}.Build().Data, "its sectors have 4096 bytes, and those of an EBS volume 512"},
+		{"VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse().Data, ""},
+		{"VMDK in use", unclean.Data, "it was not closed by the virtual machine that used it"},
+	} {
+		img, err := detect.Open(bytes.NewReader(c.data), int64(len(c.data)), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(img.Warnings(), "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -21,6 +21,7 @@ const (
 type Image struct {
 	file   io.ReaderAt
 	size   int64
+	excess int64 // bytes of a fixed disk's file between the end of the disk and the footer
 	damage error
 	table  *table       // nil for a fixed disk
 	idle   chan *window // between reads; unlike a sync.Pool it never holds more than it has room for
@@ -46,6 +47,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 				Reason: fmt.Sprintf("only %d bytes lie in front of the footer of this fixed disk: the file was cut off, or damaged", f.end),
 			}
 		}
+		img.excess = f.end - f.size
 		return img, nil
 	}
 	h, err := readDynamicHeader(r, &f)
@@ -105,6 +107,17 @@ func (i *Image) SubFormat() string {
 // Damage is what is wrong with the footer of a dynamic disk that was passed over because its copy is sound; nil where both are. The disk is
 // complete all the same, but VM Import refuses such a file.
 func (i *Image) Damage() error { return i.damage }
+
+// Warnings tell what was passed over.
+func (i *Image) Warnings() (texts []string) {
+	if i.damage != nil {
+		texts = append(texts, fmt.Sprintf("one of its two footers is damaged, and the other one was followed: %v", i.damage))
+	}
+	if i.excess > 0 {
+		texts = append(texts, fmt.Sprintf("its footer says that the disk has %d bytes: %d more in front of the footer were left out", i.size, i.excess))
+	}
+	return texts
+}
 
 // Close does nothing: the reader belongs to the caller.
 func (i *Image) Close() error { return nil }

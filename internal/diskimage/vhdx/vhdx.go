@@ -74,6 +74,14 @@ func (i *Image) SubFormat() string {
 	return "dynamic"
 }
 
+// Warnings tell of large sectors.
+func (i *Image) Warnings() []string {
+	if i.meta.logicalSector == 512 {
+		return nil
+	}
+	return []string{fmt.Sprintf("its sectors have %d bytes, and those of an EBS volume 512: a partition table that counts in them is not found there", i.meta.logicalSector)}
+}
+
 // Close does nothing: the reader belongs to the caller.
 func (i *Image) Close() error { return nil }
 

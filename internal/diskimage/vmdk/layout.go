@@ -64,6 +64,7 @@ type header struct {
 	rgdOffset        uint64 // sectors
 	gdOffset         uint64 // sectors
 	overHead         uint64 // sectors
+	unclean          bool   // uncleanShutdown
 	compressAlgo     uint16
 }
 
@@ -93,6 +94,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 		rgdOffset:        le.Uint64(b[48:]),
 		gdOffset:         le.Uint64(b[56:]),
 		overHead:         le.Uint64(b[64:]),
+		unclean:          b[72] != 0,
 		compressAlgo:     le.Uint16(b[77:]),
 	}
 	// 2 allows grains of zeros; 3 is of streams, and of disks with changed block tracking, which reads like 1 (VMware KB 2064959).

@@ -57,7 +57,7 @@ func refuseOtherKinds(r io.ReaderAt, size int64, head []byte) error {
 			Format: format, SubFormat: "seSparse", Reason: "it is an ESXi delta extent (seSparse) without the disk it belongs to", Cure: descriptorCure,
 		}
 	}
-	text := make([]byte, min(size, 64<<10))
+	text := make([]byte, min(size, maxDescriptorBytes))
 	if err := readFull(r, text, 0); err != nil {
 		return fmt.Errorf("read the VMDK descriptor: %w", err)
 	}

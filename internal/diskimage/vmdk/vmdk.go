@@ -66,6 +66,14 @@ func (i *Image) Size() int64 { return i.header.size() }
 // SubFormat is "streamOptimized" or "monolithicSparse".
 func (i *Image) SubFormat() string { return i.header.subFormat() }
 
+// Warnings tell of a disk that was in use.
+func (i *Image) Warnings() []string {
+	if !i.header.unclean {
+		return nil
+	}
+	return []string{"it was not closed by the virtual machine that used it, or was copied while one did: what was written last may be missing or half there"}
+}
+
 // Close does nothing: the reader belongs to the caller.
 func (i *Image) Close() error { return nil }
 
