@@ -183,41 +183,6 @@ func (e *Endpoint) begin() bool {
 	return true
 }
 
-// Resume takes up the unfinished tasks of the configured account, in every Region. Tasks that another live process works on are left to it and taken
-// over when it dies; those whose images this process does not reach get a status message that says whom they wait for, and no more. It may be
-// called again at any time, and does nothing where there is no store yet.
-func (e *Endpoint) Resume(ctx context.Context) error {
-	return e.resume(func(t task) bool { return t.Account == e.config.AccountID })
-}
-
-// ResumeAll is Resume for every account: a server is there for all that its callers name by their access keys.
-func (e *Endpoint) ResumeAll(ctx context.Context) error {
-	return e.resume(func(task) bool { return true })
-}
-
-func (e *Endpoint) resume(ours func(t task) bool) error {
-	if !e.begin() {
-		return errors.New("resume imports: the local endpoint is closed")
-	}
-	defer e.requests.Done()
-	if !e.store.exists() {
-		return nil
-	}
-	if err := e.store.openForWrite(); err != nil {
-		return err
-	}
-	tasks, err := e.store.unfinishedTasks()
-	if err != nil {
-		return err
-	}
-	for _, t := range tasks {
-		if ours(t) {
-			e.workers.own(t.ID)
-		}
-	}
-	return nil
-}
-
 // Volume says where the bytes of a snapshot of the configured account are.
 func (e *Endpoint) Volume(ctx context.Context, snapshotID string) (Volume, error) {
 	if !e.begin() {

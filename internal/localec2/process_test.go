@@ -190,6 +190,28 @@ func TestTakeOver(t *testing.T) {
 	eventually(t, func() bool { return slices.Equal(h.files(t), []string{"volumes/" + *d.SnapshotId + ".raw"}) })
 }
 
+// TestServerTakesUpWhatIsLeft: a server that was there first finishes what a process leaves that came and died later, and leaves alone what a live
+// one is at work on.
+func TestServerTakesUpWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, nil)
+	if err := h.ResumeAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	data := pattern(1<<20, 1)
+	h.put(t, "disk.img", data)
+	p, other := h.start(t, time.Second), h.start(t, time.Hour)
+	left, kept := p.importKey("disk.img"), other.importKey("disk.img")
+	p.kill()
+	h.wantVolume(t, *h.wait(t, left, statusCompleted).SnapshotId, data)
+	h.workers.mu.Lock()
+	_, owned := h.workers.jobs[kept]
+	h.workers.mu.Unlock()
+	if owned {
+		t.Error("the server took up what another process works on")
+	}
+}
+
 // TestCancelOfAnotherProcess: the worker notices, wherever it lives.
 func TestCancelOfAnotherProcess(t *testing.T) {
 	t.Parallel()

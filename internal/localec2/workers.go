@@ -76,11 +76,32 @@ func (w *workers) own(id string) {
 	}
 	j := &job{id: id, kick: make(chan struct{}, 1)}
 	w.jobs[id] = j
-	w.running.Add(1)
-	go func() {
-		defer w.running.Done()
-		w.attend(j)
-	}()
+	w.running.Go(func() { w.attend(j) })
+}
+
+// inBackground runs something that ends with the workers.
+func (w *workers) inBackground(run func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx.Err() == nil {
+		w.running.Go(run)
+	}
+}
+
+// left says that no live process has the task.
+func (w *workers) left(id string) bool {
+	w.mu.Lock()
+	_, owned := w.jobs[id]
+	w.mu.Unlock()
+	if owned {
+		return false
+	}
+	lock, err := w.store.lockTask(id)
+	if err != nil || lock == nil {
+		return false // who cannot lock it cannot work on it
+	}
+	lock.release()
+	return true
 }
 
 // attend works on the task as soon as no other process does, and takes over from one that dies.
