@@ -27,7 +27,7 @@ const hashable = 300 << 20
 // TestAccCorpus imports every image of the corpus that is one file, in one apply, and compares each volume with the manifest. strict is off for the
 // sake of those that VM Import refuses and the readers here take.
 func TestAccCorpus(t *testing.T) {
-	onlyLocal(t, "the images are the same wherever the endpoint is")
+	onlyOnce(t)
 	w := acctest.NewWork(t, acctest.Binary(t))
 	t.Parallel()
 	l := acctest.NewLocal(t)
@@ -162,7 +162,7 @@ func dataOf(f *os.File, size int64) (*testimage.Chunks, error) {
 
 // TestAccCorpusRefused: what VM Import refuses is refused in its words, each on its own resource.
 func TestAccCorpusRefused(t *testing.T) {
-	onlyLocal(t, "the images are the same wherever the endpoint is")
+	onlyOnce(t)
 	l := acctest.NewLocal(t)
 	refused := map[string]string{
 		"gen/q_mono.vmdk.gz":                   `Unsupported\s+VMDK\s+File\s+Format`,

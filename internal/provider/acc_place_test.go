@@ -150,3 +150,11 @@ func onlyLocal(t *testing.T, why string) {
 		t.Skipf("not over serve: %s", why)
 	}
 }
+
+// onlyOnce skips what is the same over every backend where one is chosen: the run without one has it.
+func onlyOnce(t *testing.T) {
+	t.Helper()
+	if acctest.Chosen() != "" {
+		t.Skip("the same over every backend: runs without EC2_ACC_BACKEND (make test-acc)")
+	}
+}
