@@ -57,7 +57,8 @@ const rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:
 var callFailures = []callFailure{
 	{when: noImportHere, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML", Explanation: Explanation{
 		Cause: "There is no image import at this EC2 endpoint. LocalStack and moto, for example, do not offer it.",
-		Cure:  "Remove the custom endpoint to import on AWS, or set `local = {}` in the provider block to import without AWS.",
+		Cure: "Remove the custom endpoint to import on AWS. To import without AWS set `local = {}` in the provider block, " +
+			"or let `terraform-provider-ec2 serve` answer at the endpoint.",
 	}},
 	{codes: "DryRunOperation", Explanation: Explanation{
 		Cause: "The call was a dry run, and the caller has the permission for it.",

@@ -32,13 +32,14 @@ var arrows = map[string][]string{
 	"internal/diskimage/detect": {"internal/diskimage", "internal/diskimage/raw", "internal/diskimage/vhd", "internal/diskimage/vhdx", "internal/diskimage/vmdk"},
 	// The converter knows no format.
 	"internal/diskimage/convert": {"internal/diskimage"},
-	// Helpers of tests, and the demo. Nothing above may import them.
+	// Helpers of tests, the demo and what writes into the guides. Nothing above may import them.
 	"internal/testimage": {"internal/diskimage/...", "internal/sparse"},
 	"internal/acctest":   {"..."},
 	"internal/signals":   {"..."},
 	"internal/clients":   {"..."},
 	"internal/walls":     {},
 	"internal/demo":      {"internal/diskimage/...", "internal/sparse"},
+	"internal/docgen":    {"internal/cli", "internal/importtask", "internal/diskimage/...", "internal/testimage"},
 }
 
 // secrets are what only some packages may know, tests aside.
