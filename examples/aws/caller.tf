@@ -20,7 +20,7 @@ data "aws_iam_policy_document" "caller" {
     resources = [aws_s3_bucket.images.arn, "${aws_s3_bucket.images.arn}/*"]
   }
 
-  # Some accounts are refused without it, although the VM Import guide does not ask for it.
+  # The VM Import guide does not ask for it, but users report that they were refused without it.
   statement {
     sid       = "PassServiceRole"
     actions   = ["iam:PassRole"]
