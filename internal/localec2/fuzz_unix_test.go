@@ -4,6 +4,7 @@ package localec2
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -105,8 +106,19 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%.3000s", err, w.Body)
 		}
+		if form := merged(query, body); code == "" && form.Get("DryRun") == "true" && form.Get("Version") != stsVersion && actions[form.Get("Action")] != nil {
+			t.Fatalf("a dry run was carried out:\n%s", w.Body)
+		}
 		place.check(t, code)
 	})
+}
+
+// merged are the parameters of a request; the body wins.
+func merged(query string, body []byte) url.Values {
+	form, _ := url.ParseQuery(query)
+	over, _ := url.ParseQuery(string(body))
+	maps.Copy(form, over)
+	return form
 }
 
 // fuzzed is the endpoint that one process of the fuzzer talks to.

@@ -67,6 +67,9 @@ func TestHostileKeys(t *testing.T) {
 	h := newHost(t, nil)
 	trap(t, h.bucket)
 	root := filepath.Dir(h.bucket)
+	long := strings.Repeat(strings.Repeat("l", 127)+"/", 7) + strings.Repeat("l", 128)
+	h.put(t, long, pattern(512, 1))
+	h.put(t, long+"l", pattern(512, 1)) // a file, but no key on S3
 	before := tree(t, root)
 	secret := filepath.Join(root, "secret")
 
@@ -78,7 +81,7 @@ func TestHostileKeys(t *testing.T) {
 		"CON", "NUL", "nul.img", "AUX", "COM1", "LPT1", "CONIN$", "disk.img::$DATA", "disk.img.", "disk.img ",
 		"%2e%2e/secret", "..%2fsecret", "%2E%2E%2Fsecret", "..%c0%afsecret", "%64isk.img", "disk%2Eimg", "．．/secret", "..／secret", "disk.img%00",
 		"link", "relative", "up", "up/secret", "up/bucket/disk.img", "root/etc/passwd", "null", "zero", "memory", "loop", "dangling", "fifo", "socket", "dir", "dir/",
-		strings.Repeat("a", maxKey), strings.Repeat("a", maxKey+1), strings.Repeat("a/", maxKey/2-1) + "b", strings.Repeat("../", 300) + "etc/passwd", "DISK.IMG", "absent",
+		long + "l", strings.Repeat("a", maxKey), strings.Repeat("a", maxKey+1), strings.Repeat("a/", maxKey/2-1) + "b", strings.Repeat("../", 300) + "etc/passwd", "DISK.IMG", "absent",
 		"disk.img\n", "disk.img\r\nSet-Cookie: a=b", "\u202egmi.ksid", "disk.img?versionId=1", "disk.img#x", "*", "d?sk.img", "[d]isk.img", "'; DROP TABLE tasks; --",
 	}
 	var requests [][]string
@@ -132,7 +135,7 @@ func TestHostileKeys(t *testing.T) {
 	}
 
 	// What is no trick works, link within the bucket included.
-	for _, key := range []string{"disk.img", "dir/below.img", "within"} {
+	for _, key := range []string{"disk.img", "dir/below.img", "within", long} {
 		for _, pairs := range [][]string{
 			{"DiskContainer.UserBucket.S3Bucket", "images", "DiskContainer.UserBucket.S3Key", key}, {"DiskContainer.Url", "S3://images/" + key},
 			{"DiskContainer.Url", "https://images.S3.us-east-1.amazonaws.com/" + key + "?X-Amz-Signature=0"}, {"DiskContainer.Url", "https://s3.us-east-1.amazonaws.com/images/" + key + "#x"},

@@ -41,7 +41,7 @@ const (
 	soakClients = 64
 
 	// What may be left over between two looks is noise of the runtime and of caches that fill; were a byte kept for each request, it would be more.
-	soakHeap     = 512 << 10
+	soakHeap     = 256 << 10
 	soakResident = 64 << 20
 )
 
