@@ -102,18 +102,9 @@ func TestCLIRefusals(t *testing.T) {
 			[]string{"import-snapshot", "--dry-run", "--disk-container", url, "--kms-key-id", "alias/a"},
 		},
 		{
-			"ImportSnapshot", "(InvalidParameter): Parameter disk-image-size=0 has an invalid format: 'QCOW2'. Expected RAW, VHD, VHDX or VMDK.",
-			[]string{"import-snapshot", "--disk-container", url + ",Format=qcow2"},
-		},
-		{
-			"ImportSnapshot", "(InvalidParameterValue): 'snapshot' is not a valid taggable resource type for this operation.",
-			[]string{"import-snapshot", "--disk-container", url, "--tag-specifications", "ResourceType=snapshot,Tags=[{Key=a,Value=b}]"},
-		},
-		{
 			"DescribeImportSnapshotTasks", "(InvalidConversionTaskId.Malformed): The import task 'import-snap-0123456789abcdef0' was not found.",
 			[]string{"describe-import-snapshot-tasks", "--import-task-ids", "import-snap-0123456789abcdef0"},
 		},
-		{"DeleteSnapshot", `(InvalidSnapshotID.Malformed): Invalid id: "snap-x" (expecting "snap-...")`, []string{"delete-snapshot", "--snapshot-id", "snap-x"}},
 		{"CreateImage", "(InvalidAction): The action CreateImage is not valid for this web service.", []string{"create-image", "--instance-id", "i-1", "--name", "name"}},
 	} {
 		code, why, _ := strings.Cut(tc.want, ": ")
@@ -122,7 +113,6 @@ func TestCLIRefusals(t *testing.T) {
 	// These say in the end what to do here.
 	for _, tc := range []struct{ url, begin, end string }{
 		{"s3://other/disk.raw", "An error occurred (InvalidParameter) when calling the ImportSnapshot operation: User does not have access to the S3 object (other/disk.raw).", "--s3-endpoint"},
-		{"s3://images/other.raw", "An error occurred (InvalidParameter) when calling the ImportSnapshot operation: User does not have access to the S3 object (images/other.raw).", ""},
 		{"https://127.0.0.1/disk.raw", "An error occurred (InvalidParameter) when calling the ImportSnapshot operation: User does not have access to the object.", "--allow-https"},
 	} {
 		code, _, stderr := s.run("-m", "awscli", "ec2", "import-snapshot", "--disk-container", "Url="+tc.url)
