@@ -14,10 +14,20 @@ data "aws_iam_policy_document" "caller" {
     resources = ["*"]
   }
 
+  # Without ListBucket S3 answers "forbidden" for an object that is not there.
   statement {
     sid       = "ReadImages"
-    actions   = ["s3:GetBucketLocation", "s3:GetObject"]
+    actions   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject"]
     resources = [aws_s3_bucket.images.arn, "${aws_s3_bucket.images.arn}/*"]
+  }
+
+  dynamic "statement" {
+    for_each = var.object_kms_key_arn[*]
+    content {
+      sid       = "DecryptImages"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
   }
 
   # The VM Import guide does not ask for it, but users report that they were refused without it.
