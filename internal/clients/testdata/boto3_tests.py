@@ -22,6 +22,14 @@ def wait(ec2, task):
     ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
 
 
+def until(condition):
+    """Waits for what nobody tells of; a busy machine takes its time."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "still not so after two minutes"
+        time.sleep(0.05)
+
+
 def detail(ec2, task):
     (found,) = ec2.describe_import_snapshot_tasks(ImportTaskIds=[task])["ImportSnapshotTasks"]
     return found["SnapshotTaskDetail"]
@@ -216,11 +224,9 @@ class Lists(Clients):
             cls.made.append((task, snapshot))
         cls.tasks, cls.snapshots = [task for task, _ in cls.made], [snapshot for _, snapshot in cls.made]
         cls.failed = cls.ec2.import_snapshot(DiskContainer={"Url": "s3://images/broken.vhd"})["ImportTaskId"]
-        while detail(cls.ec2, cls.failed)["Status"] != "deleted":
-            time.sleep(0.05)
+        until(lambda: detail(cls.ec2, cls.failed)["Status"] == "deleted")
         cls.ec2.modify_snapshot_tier(SnapshotId=cls.snapshots[5], StorageTier="archive")
-        while cls.ec2.describe_snapshots(SnapshotIds=[cls.snapshots[5]])["Snapshots"][0]["StorageTier"] != "archive":
-            time.sleep(0.05)
+        until(lambda: cls.ec2.describe_snapshots(SnapshotIds=[cls.snapshots[5]])["Snapshots"][0]["StorageTier"] == "archive")
 
     def pages(self, operation, result, **arguments):
         return [page[result] for page in self.ec2.get_paginator(operation).paginate(**arguments)]
@@ -402,8 +408,7 @@ class Ends(Clients):
         self.assertEqual(("active", "", "0"), (active["Status"], active["SnapshotId"], active["Progress"]))
         answer = without_metadata(slow.cancel_import_task(ImportTaskId=task, CancelReason="changed my mind"))
         self.assertEqual({"ImportTaskId": task, "PreviousState": "active", "State": "deleting"}, answer)
-        while detail(slow, task)["Status"] == "deleting":
-            time.sleep(0.05)
+        until(lambda: detail(slow, task)["Status"] != "deleting")
         self.assertEqual(("deleted", "changed my mind"), (detail(slow, task)["Status"], detail(slow, task)["StatusMessage"]))
         self.assertEqual([], slow.describe_snapshots()["Snapshots"])
 
