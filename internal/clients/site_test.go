@@ -33,6 +33,11 @@ const (
 	glance = 20 * time.Millisecond
 )
 
+func TestMain(m *testing.M) {
+	acctest.Isolate()
+	os.Exit(m.Run())
+}
+
 // site is one `serve` with a bucket "images" and a data directory of its own.
 type site struct {
 	t            *testing.T
