@@ -69,24 +69,11 @@ func (v VHD) buildDynamic(f *VHDFile, runs []Run) {
 		f.Data[k] = 0xff // absent, the padding too
 	}
 
-	// A block of the disk as the file holds it: the bitmap, then the data.
-	blocks := map[int64][]byte{}
-	write := func(at int64, data []byte) {
-		for len(data) > 0 {
-			index, in := at/v.BlockSize, at%v.BlockSize
-			if blocks[index] == nil {
-				blocks[index] = make([]byte, f.Bitmap+v.BlockSize)
-			}
-			n := int64(copy(blocks[index][f.Bitmap+in:], data))
-			for s := in / sector; s*sector < in+n; s++ {
-				blocks[index][s/8] |= 0x80 >> (s % 8)
-			}
-			data, at = data[n:], at+n
-		}
-	}
+	stored := map[int64]bool{}
 	for _, r := range runs {
-		write(r.Offset, r.Data)
-		write(r.Offset, make([]byte, r.Zero))
+		for index := r.Offset / v.BlockSize; index*v.BlockSize < r.Offset+max(r.Zero, int64(len(r.Data))); index++ {
+			stored[index] = true
+		}
 	}
 	order := v.Order
 	if order == nil {
@@ -94,17 +81,33 @@ func (v VHD) buildDynamic(f *VHDFile, runs []Run) {
 			order = append(order, index)
 		}
 	}
-	lastInFile := int64(-1)
+	// A block as the file holds it: the bitmap, then the data.
+	lastInFile, end := int64(-1), int64(len(f.Data))
 	for _, index := range order {
-		b := blocks[index]
-		if b == nil {
+		if !stored[index] {
 			continue
 		}
-		f.Data = append(f.Data, make([]byte, v.Gap*sector)...)
-		f.Block[index] = int64(len(f.Data))
-		binary.BigEndian.PutUint32(f.Data[f.BAT+4*index:], uint32(len(f.Data)/sector))
-		f.Data = append(f.Data, b...)
-		lastInFile = index
+		end += v.Gap * sector
+		f.Block[index], lastInFile = end, index
+		binary.BigEndian.PutUint32(f.Data[f.BAT+4*index:], uint32(end/sector))
+		end += f.Bitmap + v.BlockSize
+	}
+	f.Data = append(f.Data, make([]byte, end-int64(len(f.Data)))...)
+	write := func(at, n int64, data []byte) {
+		for n > 0 {
+			index, in := at/v.BlockSize, at%v.BlockSize
+			part := min(n, v.BlockSize-in)
+			block := f.Data[f.Block[index]:]
+			for s := in / sector; s*sector < in+part; s++ {
+				block[s/8] |= 0x80 >> (s % 8)
+			}
+			data = data[copy(block[f.Bitmap+in:f.Bitmap+in+part], data):]
+			at, n = at+part, n-part
+		}
+	}
+	for _, r := range runs {
+		write(r.Offset, int64(len(r.Data)), r.Data)
+		write(r.Offset, r.Zero, nil)
 	}
 	if v.ShortLast && lastInFile == count-1 {
 		f.Data = f.Data[:int64(len(f.Data))-(count*v.BlockSize-v.Size)]

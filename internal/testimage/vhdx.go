@@ -64,44 +64,45 @@ func (v VHDX) Build(runs ...Run) *VHDXFile {
 	ratio := 1 << 23 * v.LogicalSector / v.BlockSize
 	batSize := (8*(blocks+blocks/ratio+1) + mib - 1) / mib * mib
 
-	contents, zero := map[int64][]byte{}, map[int64]bool{}
+	stored, zero := map[int64]bool{}, map[int64]bool{}
 	for _, r := range runs {
 		for b := (r.Offset + v.BlockSize - 1) / v.BlockSize; r.Zero > 0 && b < blocks && min(v.Size, (b+1)*v.BlockSize) <= r.Offset+r.Zero; b++ {
 			zero[b] = true
 		}
-		for at := int64(0); at < int64(len(r.Data)); {
-			b, in := (r.Offset+at)/v.BlockSize, (r.Offset+at)%v.BlockSize
-			if contents[b] == nil {
-				contents[b] = make([]byte, v.BlockSize)
-			}
-			at += int64(copy(contents[b][in:], r.Data[at:]))
+		for b := r.Offset / v.BlockSize; b*v.BlockSize < r.Offset+int64(len(r.Data)); b++ {
+			stored[b] = true
 		}
 	}
 	f := &VHDXFile{
 		Log: mib, LogSize: v.LogSize, Metadata: mib + v.LogSize, BAT: 2*mib + v.LogSize, BATSize: batSize, Block: map[int64]int64{}, chunkRatio: ratio,
 		itemEnd: 64 << 10,
 	}
-	next := f.BAT + batSize
-	f.Data = make([]byte, next, next+int64(len(contents))*v.BlockSize)
 	order := v.Order
 	if order == nil {
 		for b := range blocks {
 			order = append(order, b)
 		}
 	}
+	next := f.BAT + batSize
 	for _, b := range order {
-		data := contents[b]
-		if data == nil && v.Fixed {
-			data = make([]byte, v.BlockSize)
-		}
-		switch {
-		case data != nil:
+		if v.Fixed || stored[b] {
 			f.Block[b] = next
-			f.SetEntry(b, uint64(next)|6)
-			f.Data = append(f.Data, data...)
 			next += v.BlockSize
-		case zero[b]:
+		}
+	}
+	f.Data = make([]byte, next)
+	for b := range blocks {
+		if at, ok := f.Block[b]; ok {
+			f.SetEntry(b, uint64(at)|6)
+		} else if zero[b] {
 			f.SetEntry(b, 2)
+		}
+	}
+	for _, r := range runs {
+		for at := int64(0); at < int64(len(r.Data)); {
+			b, in := (r.Offset+at)/v.BlockSize, (r.Offset+at)%v.BlockSize
+			block := f.Data[f.Block[b] : f.Block[b]+v.BlockSize]
+			at += int64(copy(block[in:], r.Data[at:]))
 		}
 	}
 	f.header(v)

@@ -322,7 +322,7 @@ func TestWarnings(t *testing.T) {
 		want string
 	}{
 		{"RAW", make([]byte, 1024), ""},
-		{"RAW that is no whole sector", make([]byte, 1000), "its size of 1000 bytes is no multiple of 512: a volume or a VMDK of it ends in 24 zeros more"},
+		{"RAW that is no whole sector", make([]byte, 1000), "its size of 1000 bytes is no multiple of 512: a VMDK of it ends in 24 zeros more"},
 		{"dynamic VHD", testimage.VHD{Size: 4096}.Build().Data, ""},
 		{"dynamic VHD, one footer damaged", dynamic.Data, "one of its two footers is damaged, and the other one was followed: corrupt VHD: footer at byte 0, checksum"},
 		{"fixed VHD", join(make([]byte, 4096), footer(2)), ""},

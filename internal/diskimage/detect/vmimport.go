@@ -19,6 +19,14 @@ type Verdict struct {
 	Cure          string // what to do; empty only where nothing can be done, or the image could not be read
 }
 
+// String is why VM Import would not take an image, and what to do; empty when importable.
+func (v Verdict) String() string {
+	if v.Cure == "" {
+		return v.Reason
+	}
+	return v.Reason + "; " + v.Cure
+}
+
 // VM Import's words, verbatim (VM Import/Export user guide, troubleshooting; reports of users).
 const (
 	msgVMDK      = "ClientError: Disk validation failed [Unsupported VMDK File Format]"

@@ -3,6 +3,7 @@ package vmdk
 import (
 	"bufio"
 	"bytes"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,9 @@ type descriptor struct {
 	sectors    uint64 // sum over the extent lines
 	partial    bool   // some extents are not plain files that can be written; qemu-img skips those, and so shortens the disk
 }
+
+// kindWord is what every createType looks like.
+var kindWord = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`)
 
 // parseDescriptor is lenient about what it does not need: lines end in LF or CRLF, the last one may lack its newline, blanks and case do not
 // matter, quotes are optional, the text ends at the first NUL, and the first line is not always "# Disk DescriptorFile" (VMDKstream).
@@ -50,7 +54,10 @@ func parseDescriptor(text []byte) descriptor {
 		value = strings.Trim(strings.TrimSpace(value), `"`)
 		switch strings.ToLower(strings.TrimSpace(key)) {
 		case "createtype":
-			d.createType = value
+			// It is shown to people, on terminals too: what is no word is no kind.
+			if kindWord.MatchString(value) {
+				d.createType = value
+			}
 		case "parentcid":
 			d.parentCID = strings.ToLower(value)
 		case "parentfilenamehint":
