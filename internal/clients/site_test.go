@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -75,20 +76,28 @@ func (s *site) start(binary string, args ...string) {
 	}
 	var stderr buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	leaveNone(cmd)
 	lines := make(chan string)
-	ended := make(chan error, 1)
+	started, ended := make(chan error), make(chan error, 1)
 	go func() {
+		runtime.LockOSThread() // the thread lives as long as the process, see leaveNone
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
 			lines <- scanner.Text()
 		}
 		close(lines)
 		ended <- cmd.Wait()
 	}()
+	if err := <-started; err != nil {
+		s.t.Fatal(err)
+	}
 	s.t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
+		defer time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 		for line := range lines {
 			s.t.Errorf("serve printed on stdout, beside the line that scripts wait for: %s", line)
 		}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package clients
+
+import "os/exec"
+
+func leaveNone(*exec.Cmd) {}
