@@ -26,8 +26,14 @@ func main() {
 		servePlugin(debug)
 		return
 	}
-	// The second signal ends the process at once: by then the default is back.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A reader that goes away (`2>&1 | head`) must not kill a conversion before it has cleaned up, nor an endpoint: writing fails instead.
+	signal.Ignore(syscall.SIGPIPE)
+	// The second signal ends the process at once: by then the default is back. SIGHUP is a terminal that was closed, unless nohup has it ignored.
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop)
 	os.Exit(cli.Run(ctx, args, os.Stdout, os.Stderr))
 }

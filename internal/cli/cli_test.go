@@ -86,6 +86,14 @@ func TestWrongUsage(t *testing.T) {
 		{"a simulation that is none", []string{"serve", "--simulate", "speed=3"}, []string{"speed", "task_duration"}},
 		{"a duration that is none", []string{"serve", "--simulate", "task_duration=3"}, []string{"task_duration", "3"}},
 		{"a duration before now", []string{"serve", "--simulate", "task_duration=-3s"}, []string{"task_duration", "negative"}},
+		{"no name of an image", []string{"inspect", ""}, []string{"empty"}},
+		{"no name of SRC", []string{"convert", "", "b"}, []string{"empty"}},
+		{"no name of DST", []string{"convert", "a", ""}, []string{"DST", "empty"}},
+		{"no address", []string{"serve", "--listen", ""}, []string{"--listen", "127.0.0.1:4599"}},
+		{"a port alone, which would be all addresses", []string{"serve", "--listen", ":4599"}, []string{"--listen", "0.0.0.0"}},
+		{"an address alone", []string{"serve", "--listen", "127.0.0.1"}, []string{"--listen", "127.0.0.1:4599"}},
+		{"no such port", []string{"serve", "--listen", "127.0.0.1:65536"}, []string{"65536"}},
+		{"neither true nor false", []string{"serve", "--simulate", "encryption_by_default=maybe"}, []string{"encryption_by_default", "maybe"}},
 		{"a log format that is none", []string{"serve", "--log-format", "xml"}, []string{"xml", "json", "serve --help"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { refused(t, 2, c.args, c.words...) })

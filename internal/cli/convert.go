@@ -44,7 +44,7 @@ type conversion struct {
 	Format           string  `json:"format"` // this and the next two of SRC
 	SubFormat        *string `json:"sub_format"`
 	VirtualSizeBytes int64   `json:"virtual_size_bytes"`
-	WrittenBytes     int64   `json:"written_bytes"` // data, without holes
+	WrittenBytes     int64   `json:"written_bytes"` // without holes; of a VMDK the whole file
 	SHA256           *string `json:"sha256"`        // of the disk in DST, if it was verified
 }
 
@@ -66,6 +66,9 @@ func (c *convertCommand) Run(env environment) error {
 }
 
 func (c *convertCommand) convert(env environment) (conversion, error) {
+	if c.Destination == "" {
+		return conversion{}, usageError{errors.New("DST is empty: name a file")}
+	}
 	file, size, err := openImageFile(c.Source)
 	if err != nil {
 		return conversion{}, err
@@ -81,10 +84,13 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	defer img.Close() //nolint:errcheck // it holds nothing but the file
 	warn(env, c.Source, img)
 	if v := detect.VMImport(img, nil); c.Strict && !v.Importable {
-		return conversion{}, fmt.Errorf("VM Import would refuse it: %s", reason(v))
+		if c.To == "vmdk" {
+			return conversion{}, fmt.Errorf("VM Import would refuse it: %s; without --strict it is converted to what VM Import takes", v.Reason)
+		}
+		return conversion{}, fmt.Errorf("VM Import would refuse it: %s", v)
 	}
 
-	temporary := filepath.Join(filepath.Dir(c.Destination), "."+filepath.Base(c.Destination)+"."+rand.Text()[:8]+".partial")
+	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
 	if done.WrittenBytes, err = c.write(env, temporary, img); err != nil {
 		return done, explain(err)
@@ -97,7 +103,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		done.SHA256 = &sum
 	}
 	if err := c.put(temporary); err != nil {
-		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, err), os.Remove(temporary))
+		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
 	}
 	return done, nil
 }
@@ -141,7 +147,7 @@ func (c *convertCommand) write(env environment, path string, img diskimage.Image
 	if c.To == "vmdk" {
 		written, err = writeVMDK(env.ctx, f, img, show)
 	} else {
-		written, err = convert.Copy(env.ctx, f, img, convert.Options{Progress: show.at})
+		written, err = convert.Copy(env.ctx, unnamed{f}, img, convert.Options{Progress: show.at})
 	}
 	show.done()
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -157,8 +163,18 @@ func writeVMDK(ctx context.Context, f io.Writer, img diskimage.Image, show *prog
 	}
 	counted := &countedWriter{w: f}
 	buffered := bufio.NewWriterSize(counted, 1<<20)
-	err = vmdk.WriteStreamOptimized(ctx, buffered, watched(img, total, show))
-	return counted.n, errors.Join(err, buffered.Flush())
+	if err = vmdk.WriteStreamOptimized(ctx, buffered, watched(img, total, show)); err == nil {
+		err = buffered.Flush()
+	}
+	return counted.n, err
+}
+
+// unnamed is a file whose errors do not name it.
+type unnamed struct{ *os.File }
+
+func (u unnamed) WriteAt(b []byte, off int64) (int, error) {
+	n, err := u.File.WriteAt(b, off)
+	return n, withoutPath(err)
 }
 
 type countedWriter struct {
@@ -169,7 +185,7 @@ type countedWriter struct {
 func (c *countedWriter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += int64(n)
-	return n, err
+	return n, withoutPath(err) // that of the temporary file
 }
 
 // verify reads the file at path as an image and compares its disk with that of img. It gives the digest of both.

@@ -88,10 +88,10 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
 		sum, err := convert.SHA256(env.ctx, watched(img, allocated, progress))
+		progress.done()
 		if err != nil {
 			return d, explain(err)
 		}
-		progress.done()
 		d.SHA256 = &sum
 	}
 	return d, nil
@@ -115,16 +115,8 @@ func dataBytes(ctx context.Context, img diskimage.Image) (n int64, err error) {
 func (d *description) judge(v detect.Verdict) {
 	d.Importable = v.Importable
 	if !v.Importable {
-		d.Reason = orNull(reason(v))
+		d.Reason = orNull(v.String())
 	}
-}
-
-// reason is why VM Import would not take an image, and what to do.
-func reason(v detect.Verdict) string {
-	if v.Cure == "" {
-		return v.Reason
-	}
-	return v.Reason + "; " + v.Cure
 }
 
 // explain adds to the error of a reader what to do about it.

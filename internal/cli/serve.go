@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/net/netutil"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
@@ -46,9 +47,21 @@ func (c *serveCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
+	if host, port, err := net.SplitHostPort(c.Listen); err != nil || host == "" {
+		return usageError{fmt.Errorf("--listen %q: expected an address and a port, like 127.0.0.1:4599; for all addresses of this machine say 0.0.0.0", c.Listen)}
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return usageError{fmt.Errorf("--listen %q: %q is no port", c.Listen, port)}
+	}
 	endpoint := localec2.New(config)
-	return errors.Join(c.serve(env, endpoint, config.Log), endpoint.Close())
+	if err := errors.Join(c.serve(env, endpoint, config.Log), endpoint.Close()); err != nil {
+		return err
+	}
+	config.Log.Info("stopped")
+	return nil
 }
+
+// maxConnections bounds what callers can make the process hold: each may have a body of a MiB on its way.
+const maxConnections = 256
 
 func (c *serveCommand) serve(env environment, endpoint *localec2.Endpoint, log hclog.Logger) error {
 	var listen net.ListenConfig
@@ -57,7 +70,7 @@ func (c *serveCommand) serve(env environment, endpoint *localec2.Endpoint, log h
 		return fmt.Errorf("listen: %w; choose another address with --listen (127.0.0.1:0 takes a free port)", err)
 	}
 	server := &http.Server{
-		Handler: fromPrograms(endpoint), ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		Handler: fromPrograms(endpoint, listener.Addr()), ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		// A caller that is slow, or does not read, must not hold a connection for ever. The answer to a call may have to wait for S3.
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
@@ -69,8 +82,10 @@ func (c *serveCommand) serve(env environment, endpoint *localec2.Endpoint, log h
 		log.Warn("listening beyond this machine: whoever reaches the port can import, see and delete, without a password", "address", a.String())
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	c.announce(env, "http://"+reachable(listener.Addr()), log)
+	go func() { served <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	if err := c.announce(env, "http://"+reachable(listener.Addr()), log); err != nil {
+		return errors.Join(fmt.Errorf("say on stdout that it is ready: %w", err), server.Close())
+	}
 
 	select {
 	case err := <-served:
@@ -83,24 +98,40 @@ func (c *serveCommand) serve(env environment, endpoint *localec2.Endpoint, log h
 	if err := server.Shutdown(ending); err != nil {
 		_ = server.Close()
 	}
-	log.Info("stopped")
 	return nil
 }
 
-// fromPrograms keeps web pages out: a browser would let any page post a form to this port. Browsers say where a request comes from, programs
-// do not.
-func fromPrograms(endpoint http.Handler) http.Handler {
+// fromPrograms keeps web pages out, which a browser lets send requests to this port. Browsers say where a page comes from, but not with every
+// request; what they cannot hide is the name by which they were led here. So where only this machine is served, it must be one of its own.
+func fromPrograms(endpoint http.Handler, listening net.Addr) http.Handler {
+	bound, err := netip.ParseAddrPort(listening.String())
+	ownOnly := err == nil && bound.Addr().IsLoopback()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if site := r.Header.Get("Sec-Fetch-Site"); r.Header.Get("Origin") != "" || site != "" && site != "none" {
-			http.Error(w, "this endpoint is for programs, not for web pages", http.StatusForbidden)
-			return
+		site := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case r.Header.Get("Origin") != "" || site != "" && site != "none":
+			localec2.Refuse(w, http.StatusForbidden, "UnauthorizedOperation", "This endpoint is for programs, not for web pages.")
+		case ownOnly && !isOwnName(r.Host):
+			localec2.Refuse(w, http.StatusForbidden, "UnauthorizedOperation",
+				"This endpoint serves its own machine only, under the names localhost and 127.0.0.1. Use one of them, or listen on another address.")
+		default:
+			endpoint.ServeHTTP(w, r)
 		}
-		endpoint.ServeHTTP(w, r)
 	})
 }
 
+// isOwnName: an address, or a name that no DNS can lead here.
+func isOwnName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	_, err := netip.ParseAddr(host)
+	return err == nil || host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
 // announce says that the endpoint is ready. Stdout gets the one line that scripts wait for.
-func (c *serveCommand) announce(env environment, endpoint string, log hclog.Logger) {
+func (c *serveCommand) announce(env environment, endpoint string, log hclog.Logger) error {
 	exports := []string{
 		"AWS_ENDPOINT_URL_EC2=" + endpoint, "AWS_ENDPOINT_URL_STS=" + endpoint,
 		"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
@@ -110,7 +141,8 @@ func (c *serveCommand) announce(env environment, endpoint string, log hclog.Logg
 	} else {
 		_, _ = fmt.Fprintf(env.stderr, "To use it from a shell:\n\n  export %s\n\n", strings.Join(exports, "\n  export "))
 	}
-	_, _ = fmt.Fprintf(env.stdout, "listening on %s\n", endpoint)
+	_, err := fmt.Fprintf(env.stdout, "listening on %s\n", endpoint)
+	return err
 }
 
 // reachable is an address that a client of this machine can use.

@@ -89,7 +89,9 @@ func simulation(flags []string) (localec2.Simulate, error) {
 		case "fail_with":
 			s.FailWith = value
 		case "encryption_by_default":
-			s.EncryptionByDefault, err = strconv.ParseBool(value)
+			if s.EncryptionByDefault, err = strconv.ParseBool(value); err != nil {
+				err = fmt.Errorf("%q is neither true nor false", value)
+			}
 		default:
 			err = errors.New("there are only task_duration, fail_with and encryption_by_default")
 		}

@@ -275,17 +275,23 @@ func TestServeJSONLog(t *testing.T) {
 // A page in a browser of this machine must not drive the endpoint.
 func TestServeKeepsWebPagesOut(t *testing.T) {
 	s := serve(t, "--data-dir", t.TempDir())
-	for header, want := range map[string]int{"": 200, "Origin: http://example.com": 403, "Origin: null": 403, "Sec-Fetch-Site: cross-site": 403, "Sec-Fetch-Site: none": 200} {
+	for header, want := range map[string]int{"": 200, "Origin: http://example.com": 403, "Origin: null": 403, "Sec-Fetch-Site: cross-site": 403, "Sec-Fetch-Site: none": 200,
+		// A name that somebody's DNS leads here.
+		"Host: example.com": 403, "Host: example.com:4599": 403, "Host: localhost:4599": 200, "Host: [::1]:4599": 200, "Host: ec2.localhost": 200,
+	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/?Action=DescribeSnapshots&Version=2016-11-15", nil)
 		must(t, err)
 		if name, value, ok := strings.Cut(header, ": "); ok {
 			r.Header.Set(name, value)
+			if name == "Host" {
+				r.Host = value
+			}
 		}
 		response, err := http.DefaultClient.Do(r)
 		must(t, err)
 		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
-		if response.StatusCode != want {
+		if response.StatusCode != want || want == 403 && element(string(body), "Code") != "UnauthorizedOperation" {
 			t.Errorf("%q: %d %s", header, response.StatusCode, body)
 		}
 	}

@@ -11,6 +11,9 @@ import (
 
 // openImageFile opens a regular file. Its kind is looked at before it is opened, because opening a pipe waits for its other end.
 func openImageFile(path string) (*os.File, int64, error) {
+	if path == "" {
+		return nil, 0, usageError{errors.New("the name of the image is empty")}
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, 0, withoutPath(err)
@@ -59,6 +62,9 @@ func kind(m fs.FileMode) string {
 func withoutPath(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
 	}
 	return err
 }

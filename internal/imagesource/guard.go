@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,6 +113,15 @@ func (g *guard) checkRedirect(request *http.Request, via []*http.Request) error 
 	return nil
 }
 
+// hostOf is literal for a URL that is not parsed yet.
+func hostOf(raw string) netip.Addr {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return netip.Addr{} // the request says what is wrong with it
+	}
+	return literal(u)
+}
+
 // literal is the address that a URL names without a look-up; the zero Addr where it names none.
 func literal(u *url.URL) netip.Addr {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
@@ -144,11 +154,19 @@ func (g *guard) trusted(address string) bool {
 	return g.proxies[address]
 }
 
-var (
-	sharedAddresses = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598, behind carriers' NAT
-	thisNetwork     = netip.MustParsePrefix("0.0.0.0/8")     // RFC 1122, reaches the own host on some systems
-	nat64           = netip.MustParsePrefix("64:ff9b::/96")  // RFC 6052, an IPv4 address in the last four bytes
-)
+// notPublic are the networks that net/netip has no method for, and that lead to the own host, its neighbours, or through a translator to either.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),      // RFC 1122, reaches the own host on some systems
+	netip.MustParsePrefix("100.64.0.0/10"),  // RFC 6598, behind carriers' NAT
+	netip.MustParsePrefix("192.0.0.0/24"),   // RFC 6890, protocol assignments
+	netip.MustParsePrefix("198.18.0.0/15"),  // RFC 2544, benchmarks
+	netip.MustParsePrefix("240.0.0.0/4"),    // RFC 1112, reserved, and broadcast
+	netip.MustParsePrefix("::/96"),          // RFC 4291, IPv4-compatible
+	netip.MustParsePrefix("64:ff9b:1::/48"), // RFC 8215, local-use translation
+	netip.MustParsePrefix("2002::/16"),      // RFC 3056, 6to4
+}
+
+var nat64 = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052, an IPv4 address in the last four bytes
 
 func isPrivate(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
@@ -157,7 +175,7 @@ func isPrivate(addr netip.Addr) bool {
 		addr = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() ||
-		sharedAddresses.Contains(addr) || thisNetwork.Contains(addr)
+		slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // withoutURL drops the URL that http.Client puts into its errors, because its query may be a signature.

@@ -27,6 +27,13 @@ func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowP
 		cancel()
 		transport.CloseIdleConnections()
 	}
+	// Behind a proxy there is no connection that would show the address, and a server that is named by its address needs no look-up.
+	if addr := hostOf(l.URL); addr.IsValid() {
+		if err := guard.check(addr); err != nil {
+			release()
+			return nil, fmt.Errorf("%s: %w", l, err)
+		}
+	}
 	src := &httpsSource{location: l, client: &http.Client{Transport: transport, CheckRedirect: guard.checkRedirect}}
 	if err := src.open(ctx); err != nil {
 		release()

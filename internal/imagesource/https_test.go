@@ -254,6 +254,7 @@ func TestIsPrivate(t *testing.T) {
 	for _, private := range []string{
 		"127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1",
 		"::1", "::", "fe80::1", "fe80::1%eth0", "fd00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1",
+		"64:ff9b:1::a00:1", "::127.0.0.1", "2002:7f00:1::", "198.18.0.1", "192.0.0.1", "240.0.0.1", "255.255.255.255",
 	} {
 		if !isPrivate(netip.MustParseAddr(private)) {
 			t.Errorf("%s passes for public", private)
@@ -284,6 +285,30 @@ func TestRedirectsBehindProxy(t *testing.T) {
 		from, to := httptest.NewRequest(http.MethodGet, c.from, nil), httptest.NewRequest(http.MethodGet, c.to, nil)
 		if err := g.checkRedirect(to, []*http.Request{from}); (err == nil) != c.want {
 			t.Errorf("%s to %s: %v", c.from, c.to, err)
+		}
+	}
+}
+
+// The first URL of all is looked at too: a proxy would fetch from its own neighbours whatever it is asked for.
+func TestPrivateURLBehindProxy(t *testing.T) {
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Opener{HTTPS: true, Transport: &http.Transport{Proxy: http.ProxyURL(at)}}
+	for _, u := range []string{"https://169.254.169.254/latest", "https://10.1.2.3/x", "https://localhost:8443/x", "https://[::1]/x"} {
+		l, err := ParseURL(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.Open(t.Context(), l); !errors.Is(err, ErrPrivate) || asked.Load() > 0 {
+			t.Errorf("%s: %v, the proxy was asked %d times", u, err, asked.Load())
 		}
 	}
 }

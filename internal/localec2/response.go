@@ -54,6 +54,11 @@ func writeEC2Answer(w http.ResponseWriter, action, requestID string, a answer) e
 	return writeXML(w, http.StatusOK, requestID, action+"Response", a)
 }
 
+// Refuse answers a request that does not get as far as an Endpoint, in EC2's form.
+func Refuse(w http.ResponseWriter, status int, code, message string) {
+	_ = writeEC2Error(w, newRequestID(), &apiError{Status: status, Code: code, Message: message}) // the caller is gone, and nothing was done
+}
+
 func writeEC2Error(w http.ResponseWriter, requestID string, err *apiError) error {
 	return writeXML(w, err.Status, requestID, "Response", ec2Error{Code: err.Code, Message: err.Message, RequestID: requestID})
 }

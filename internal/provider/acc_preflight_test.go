@@ -178,7 +178,7 @@ func TestRule6PreflightNotStrict(t *testing.T) {
 	if len(d) > 0 || o == nil {
 		t.Fatalf("not strict: %v", d)
 	}
-	if o.Get("source.importable") != false || o.Text("source.reason") == "" || o.Get("source.virtual_size_bytes") != float64(1<<20) {
+	if o.Get("source.importable") != false || !strings.Contains(o.Text("source.reason"), "only; convert it with `terraform-provider-ec2 convert") || o.Get("source.virtual_size_bytes") != float64(1<<20) {
 		t.Errorf("not strict: source is %v", o.Get("source"))
 	}
 	if err := sameBytes(o.Text("volume_path"), make([]byte, 1<<20)); err != nil {

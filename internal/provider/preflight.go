@@ -92,7 +92,7 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 	source := map[string]attr.Value{
 		"format": types.StringNull(), "sub_format": types.StringNull(), "virtual_size_bytes": types.Int64Null(),
 		"object_size_bytes": types.Int64Value(object.Size()), "etag": text(pointer(object.ETag())), "version_id": text(pointer(object.VersionID())),
-		"importable": types.BoolValue(verdict.Importable), "reason": text(pointer(joinSentences(verdict.Reason, verdict.Cure))),
+		"importable": types.BoolValue(verdict.Importable), "reason": text(pointer(verdict.String())),
 	}
 	kind := ""
 	detected, detectErr := detect.Detect(object, object.Size())
@@ -126,13 +126,3 @@ func aboutImage(err error) bool {
 }
 
 func pointer(s string) *string { return &s }
-
-func joinSentences(sentences ...string) string {
-	var given []string
-	for _, s := range sentences {
-		if s != "" {
-			given = append(given, s)
-		}
-	}
-	return strings.Join(given, " ")
-}

@@ -31,7 +31,7 @@ func TestKillServe(t *testing.T) {
 			}
 			var args []string
 			if i%3 == 1 { // so that the kill finds all volumes written and none completed
-				args = []string{"--simulate", "task_duration=2s"}
+				args = []string{"--simulate", "task_duration=10s"}
 			}
 			first := s.serve(args...)
 			t.Logf("killed %s", s.disturb(first, first.kill))
@@ -39,6 +39,11 @@ func TestKillServe(t *testing.T) {
 			if i%2 == 0 {
 				t.Logf("and again %s", s.disturb(second, second.kill))
 				second = s.serve(args...)
+			}
+			done, all := second.completed()
+			t.Logf("then %d of %d imports are completed", done, all)
+			if len(args) > 0 && done == all {
+				t.Error("the kill found no unfinished import")
 			}
 			// Whoever got no answer asks again with the same token.
 			if granted := second.importAll(s.tokens()); granted != shelved {

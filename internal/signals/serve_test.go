@@ -152,7 +152,7 @@ func (v *server) importAll(tokens []string) (granted int) {
 			select {
 			case <-v.done: // killed, as it should be
 			default:
-				timer := time.NewTimer(time.Second)
+				timer := time.NewTimer(patience)
 				defer timer.Stop()
 				select {
 				case <-v.done:
