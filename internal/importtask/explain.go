@@ -51,8 +51,7 @@ var taskFailures = []taskFailure{
 	}},
 	{[]string{"unsupported vmdk file format"}, Explanation{
 		Cause: "The object is a VMDK, but not of the streamOptimized sub-format, which is the only one VM Import reads.",
-		Cure: "Convert the disk with `qemu-img convert -O vmdk -o subformat=streamOptimized SOURCE DISK.vmdk` (or `-O raw`), " +
-			"upload the result and import that.",
+		Cure:  "Convert the disk with `terraform-provider-ec2 convert --to vmdk SOURCE DISK.vmdk`, upload the result and import that.",
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"unsupported specified file format"}, Explanation{
@@ -80,9 +79,9 @@ var taskFailures = []taskFailure{
 	}},
 	{[]string{"footers not identical"}, Explanation{
 		Cause: "The two footers of the VHD differ: it is a differencing disk, or it is damaged.",
-		// Not plain qemu-img convert: it takes a parent that it does not look for as zeros, and for most VHDs the geometry as the size.
+		// Not qemu-img convert: it takes a parent that it does not look for as zeros, and for most VHDs the geometry as the size.
 		Cure: "Merge a differencing disk into its parent with the tool that made it. Convert any other VHD again, from the original file, with " +
-			"`qemu-img convert --image-opts driver=vpc,force_size_calc=current_size,file.filename=SOURCE.vhd -O raw DISK.raw`, and upload the result.",
+			"`terraform-provider-ec2 convert --to vmdk SOURCE.vhd DISK.vmdk`, and upload the result.",
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"uncompressed data has an invalid length", "uncompressed data has invalid length"}, Explanation{
@@ -92,7 +91,7 @@ var taskFailures = []taskFailure{
 	}},
 	{[]string{"unsupported compression algorithm"}, Explanation{
 		Cause: "The header of the VMDK says that its grains are not compressed. VM Import reads streamOptimized VMDKs only, which are.",
-		Cure:  "Convert the disk with `qemu-img convert -O vmdk -o subformat=streamOptimized SOURCE DISK.vmdk` and upload the result.",
+		Cure:  "Convert the disk with `terraform-provider-ec2 convert --to vmdk SOURCE DISK.vmdk` and upload the result.",
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"image file was corrupted", "image file is corrupt"}, Explanation{
@@ -121,7 +120,7 @@ var taskFailures = []taskFailure{
 	}},
 	{[]string{"disk validation failed"}, Explanation{
 		Cause: "VM Import read the object and found that it is no disk image it takes; its own words in the brackets say why.",
-		Cure:  "Check the object with `qemu-img info`; a raw image, or a VMDK of sub-format streamOptimized, is the safest thing to upload.",
+		Cure:  "Look at the image with `terraform-provider-ec2 inspect`; a raw image, or a VMDK of sub-format streamOptimized, is the safest thing to upload.",
 		Blame: BlameDiskContainer,
 	}},
 	{[]string{"cancel"}, Explanation{

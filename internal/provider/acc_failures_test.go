@@ -32,7 +32,7 @@ func TestRule5TaskFailures(t *testing.T) {
 		"format":          {"ClientError: Disk validation failed [Unsupported specified file format]", "disk_container.format", "Decompress"},
 		"format, in 2026": {"disk validation failed [unsupported specified file format]", "disk_container.format", "Decompress"},
 		"403":             {"ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]", "role_name", "s3:GetObject"},
-		"VHD":             {"ClientError: Footers not identical", "disk_container", "qemu-img"},
+		"VHD":             {"ClientError: Footers not identical", "disk_container", "terraform-provider-ec2 convert"},
 		"KMS":             {"Client.InvalidKmsKey.InvalidState", "kms_key_id", "kms:CreateGrant"},
 		"AWS":             {"ServerError: something broke", "", "Import again"},
 		"never heard of":  {"ClientError: the moon is in the wrong phase", "", ""},
