@@ -53,7 +53,9 @@ func (c *serveCommand) images() (*imagesource.Opener, error) {
 			return nil, fmt.Errorf("--bucket %s: %s is no directory", name, dir)
 		}
 	}
-	settings := awsclient.Settings{Endpoints: awsclient.Endpoints{S3: c.S3Endpoint}}
+	// An S3 that is not there is said at once: who called waits for the answer, and tries again by itself.
+	retries := int64(2)
+	settings := awsclient.Settings{Endpoints: awsclient.Endpoints{S3: c.S3Endpoint}, MaxRetries: &retries}
 	opener := &imagesource.Opener{Buckets: buckets, HTTPS: c.AllowHTTPS}
 	if c.AllowHTTPS {
 		if opener.Transport, err = settings.Transport(); err != nil {

@@ -221,6 +221,7 @@ func TestServeImages(t *testing.T) {
 		words []string
 	}{
 		{"no such object", []string{"--s3-endpoint", s3.URL}, "s3://there/none.raw", []string{"none.raw"}},
+		{"an S3 that is down", []string{"--s3-endpoint", "http://127.0.0.1:1"}, "s3://there/disk.raw", []string{"s3://there/disk.raw", "connection refused"}},
 		{"no S3", nil, "s3://there/disk.raw", []string{"there", "--bucket"}},
 		{"https is off", nil, secure.URL + "/disk.raw", []string{"--allow-https"}},
 		{"https to this machine", []string{"--allow-https"}, secure.URL + "/disk.raw", []string{"private"}},
