@@ -189,6 +189,40 @@ func TestConvertFails(t *testing.T) {
 	})
 }
 
+// An image that somebody writes into while it is read gives no file that was verified.
+func TestConvertVerifies(t *testing.T) {
+	for _, to := range []string{"raw", "vmdk"} {
+		dir := t.TempDir()
+		src := write(t, dir, "src", disk())
+		var stdout bytes.Buffer
+		stderr := &onLine{line: "converting: 100 %\n", do: func() {
+			f, err := os.OpenFile(src, os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteAt([]byte("changed"), 2*mib+100)
+			must(t, errors.Join(err, f.Close()))
+		}}
+		code := cli.Run(t.Context(), []string{"convert", "--verify", "--to", to, src, dir + "/dst"}, &stdout, stderr)
+		if code != 1 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "does not hold the same disk") || files(t, dir) != "src" {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q, files: %s", to, code, stdout.String(), stderr.String(), files(t, dir))
+		}
+	}
+}
+
+// onLine does something when a line is written.
+type onLine struct {
+	bytes.Buffer
+
+	line string
+	do   func()
+}
+
+func (o *onLine) Write(b []byte) (int, error) {
+	if string(b) == o.line {
+		o.do()
+	}
+	return o.Buffer.Write(b)
+}
+
 // A name that is as long as the file system takes one leaves no room for anything to be added.
 func TestConvertLongName(t *testing.T) {
 	dir := t.TempDir()

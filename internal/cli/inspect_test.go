@@ -16,6 +16,7 @@ func TestInspectJSON(t *testing.T) {
 	stored := []testimage.Run{{Offset: 0, Data: raw[:100_000]}, {Offset: 2*mib + 5, Data: raw[2*mib+5:]}}
 	dynamic := testimage.VHD{Size: size}.Build(stored...).Data
 	sparse := testimage.VMDK{Size: size}.BuildSparse(stored...).Data
+	zeros := testimage.VMDK{Size: size, Version: 2}.BuildSparse(testimage.Run{Offset: 0, Data: raw[:1000]}, testimage.Run{Offset: mib, Zero: mib}).Data
 	stream := testimage.StreamOptimized(testimage.GDAtEnd, raw)
 	damaged := testimage.VHD{Size: size}.Build(stored...)
 	damaged.Data[damaged.Footer+100] ^= 1
@@ -29,6 +30,8 @@ func TestInspectJSON(t *testing.T) {
 		{"VHD dynamic", dynamic, `{"format":"VHD","sub_format":"dynamic","virtual_size_bytes":3146240,"volume_size_gib":1,"file_size_bytes":%d,"allocated_bytes":3146240,"importable":true,"reason":null,"sha256":null}`},
 		{"VMDK streamOptimized", stream, `{"format":"VMDK","sub_format":"streamOptimized","virtual_size_bytes":3146240,"volume_size_gib":1,"file_size_bytes":%d,"allocated_bytes":1180160,"importable":true,"reason":null,"sha256":null}`},
 		{"VMDK monolithicSparse", sparse, `{"format":"VMDK","sub_format":"monolithicSparse","virtual_size_bytes":3146240,"volume_size_gib":1,"file_size_bytes":%d,"allocated_bytes":1180160,"importable":false,"reason":"VM Import takes stream-optimized VMDKs only; `},
+		{"VMDK with grains that are said to be zeros", zeros, `{"format":"VMDK","sub_format":"monolithicSparse","virtual_size_bytes":3146240,"volume_size_gib":1,"file_size_bytes":%d,"allocated_bytes":65536,"importable":false,"reason":"`},
+		{"VMDK descriptor that wants to drive the terminal", []byte("# Disk DescriptorFile\nversion=1\ncreateType=\"\x1b[2J\"\nRW 2048 FLAT \"a\" 0\n"), `{"format":"VMDK","sub_format":null,"virtual_size_bytes":null,"volume_size_gib":null,"file_size_bytes":%d,"allocated_bytes":null,"importable":false,"reason":"`},
 		{"QCOW2", append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), `{"format":"QCOW2","sub_format":null,"virtual_size_bytes":null,"volume_size_gib":null,"file_size_bytes":%d,"allocated_bytes":null,"importable":false,"reason":"`},
 		{"VHD differencing", testimage.VHD{Size: size, Parent: "base.vhd"}.Build().Data, `{"format":"VHD","sub_format":"differencing","virtual_size_bytes":null,"volume_size_gib":null,"file_size_bytes":%d,"allocated_bytes":null,"importable":false,"reason":"`},
 		{"VHD with one damaged footer", damaged.Data, `{"format":"VHD","sub_format":"dynamic","virtual_size_bytes":3146240,"volume_size_gib":1,"file_size_bytes":%d,"allocated_bytes":3146240,"importable":false,"reason":"`},
