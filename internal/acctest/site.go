@@ -92,7 +92,7 @@ func (s *Site) start(t *testing.T, change ...func(*localec2.Config)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.endpoint = httputil.NewSingleHostReverseProxy(u)
+		s.endpoint = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }} // under its own name, or serve refuses
 		return
 	}
 	endpoint := localec2.New(s.config)
