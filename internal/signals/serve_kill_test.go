@@ -177,10 +177,10 @@ func TestServeSlowClients(t *testing.T) {
 	}
 	var headers, bodies []chan ended
 	for range 50 {
-		headers = append(headers, open("POST / HTTP/1.1\r\nHost: x\r\nX: ", "x"))
-		bodies = append(bodies, open("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nAction=DescribeTags&NextToken=", "x"))
+		headers = append(headers, open("POST / HTTP/1.1\r\nHost: localhost\r\nX: ", "x"))
+		bodies = append(bodies, open("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nAction=DescribeTags&NextToken=", "x"))
 	}
-	deaf := strings.Repeat("GET /?Action=DescribeSnapshots HTTP/1.1\r\nHost: x\r\n\r\n", 20_000)
+	deaf := strings.Repeat("GET /?Action=DescribeSnapshots HTTP/1.1\r\nHost: localhost\r\n\r\n", 20_000)
 	for range 20 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err != nil {
@@ -218,8 +218,8 @@ func TestServeSlowClients(t *testing.T) {
 	}
 	// And with others that have just begun.
 	for range 20 {
-		open("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nAction=", "x")
-		open("POST / HTTP/1.1\r\nHost: x\r\nX: ", "x")
+		open("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nAction=", "x")
+		open("POST / HTTP/1.1\r\nHost: localhost\r\nX: ", "x")
 	}
 	if _, err := v.ec2.DescribeSnapshots(context.Background(), &ec2.DescribeSnapshotsInput{}); err != nil {
 		t.Error(err)
@@ -235,13 +235,13 @@ func TestServeConnections(t *testing.T) {
 	address := strings.TrimPrefix(v.url, "http://")
 	const form = "Action=GetCallerIdentity&Version=2011-06-15"
 	post := func(version, more, body string) string {
-		return fmt.Sprintf("POST / HTTP/%s\r\nHost: x\r\nConnection: close\r\n%s\r\n%s", version, more, body)
+		return fmt.Sprintf("POST / HTTP/%s\r\nHost: localhost\r\nConnection: close\r\n%s\r\n%s", version, more, body)
 	}
 	length := func(n int) string { return fmt.Sprintf("Content-Length: %d\r\n", n) }
 	for name, tc := range map[string]struct{ request, status, says string }{
 		"HTTP/1.0":                  {"POST / HTTP/1.0\r\n" + length(len(form)) + "\r\n" + form, "200", "GetCallerIdentityResult"},
 		"HTTP/1.1, chunked":         {post("1.1", "Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(form), form)), "200", "GetCallerIdentityResult"},
-		"an absolute URL":           {"GET http://other.example/?" + form + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200", "GetCallerIdentityResult"},
+		"a URL of another host":     {"GET http://other.example/?" + form + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "403", "<Code>UnauthorizedOperation</Code>"},
 		"the body cut off":          {post("1.1", length(1000), form), "400", "<Code>InvalidRequest</Code>"},
 		"a chunk cut off":           {post("1.1", "Transfer-Encoding: chunked\r\n", "ff\r\n"+form), "400", "<Code>InvalidRequest</Code>"},
 		"a chunk of no length":      {post("1.1", "Transfer-Encoding: chunked\r\n", "zz\r\n"+form), "400", "<Code>InvalidRequest</Code>"},
@@ -253,16 +253,16 @@ func TestServeConnections(t *testing.T) {
 		"a header of no name":       {post("1.1", ": x\r\n", ""), "400", ""},
 		"a line end of its own":     {post("1.1", "X: a\rSet-Cookie: b\r\n", ""), "400", ""},
 		"a header too large":        {post("1.1", "Authorization: "+strings.Repeat("x", 1<<20)+"\r\n", ""), "431", ""},
-		"a URL too large":           {"GET /?" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", "431", ""},
+		"a URL too large":           {"GET /?" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "431", ""},
 		"HTTP/2 with no TLS":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", ""},
 		"TLS":                       {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400", ""},
 		"nothing of HTTP":           {"hello\r\n\r\n", "400", ""},
 		"a web page":                {post("1.1", "Origin: https://evil.example\r\n"+length(len(form)), form), "403", ""},
 		"a page of a rebound name":  {post("1.1", "Sec-Fetch-Site: same-origin\r\n"+length(len(form)), form), "403", ""},
-		"OPTIONS of all":            {"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "", ""},
-		"CONNECT":                   {"CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405", "<Code>InvalidRequest</Code>"},
-		"a method that is none":     {"G\x01T / HTTP/1.1\r\nHost: x\r\n\r\n", "400", ""},
-		"a path that leads upwards": {"GET /../../etc/passwd?" + form + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200", "GetCallerIdentityResult"},
+		"OPTIONS of all":            {"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "", ""},
+		"CONNECT":                   {"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "403", "<Code>UnauthorizedOperation</Code>"},
+		"a method that is none":     {"G\x01T / HTTP/1.1\r\nHost: localhost\r\n\r\n", "400", ""},
+		"a path that leads upwards": {"GET /../../etc/passwd?" + form + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "200", "GetCallerIdentityResult"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
