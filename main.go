@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	fwprovider "github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
@@ -46,10 +47,30 @@ func servePlugin(debug bool) {
 	signal.Notify(ignored, syscall.SIGTERM)
 
 	p := provider.New(version)
+	if !debug {
+		go endWithParent(func() {
+			if err := p.Close(); err != nil {
+				log.Print(err)
+			}
+			os.Exit(1)
+		})
+	}
 	err := providerserver.Serve(context.Background(), func() fwprovider.Provider { return p }, providerserver.ServeOpts{
 		Address: provider.Address, Debug: debug,
 	})
 	if err = errors.Join(err, p.Close()); err != nil {
 		log.Fatal(err)
+	}
+}
+
+// endWithParent calls end when the CLI that started this process is gone. The plugin server by itself ends with its connection; killed before it has
+// made one, a CLI would leave a process that waits for it for ever. Windows has no such adoption: there the parent's number stays.
+func endWithParent(end func()) {
+	parent := os.Getppid()
+	for range time.Tick(time.Second) {
+		if os.Getppid() != parent {
+			end()
+			return
+		}
 	}
 }
