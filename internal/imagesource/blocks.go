@@ -28,8 +28,7 @@ type blocks struct {
 	ctx      context.Context
 	location Location
 	size     int64
-	// fetch fills p from the offset, whole. Its errors are complete sentences about the object.
-	fetch func(ctx context.Context, p []byte, off int64) error
+	fetch    fetch
 
 	mu      sync.Mutex
 	slots   map[int64]*slot
@@ -48,7 +47,7 @@ type slot struct {
 	used    int64
 }
 
-func newBlocks(ctx context.Context, l Location, size int64, fetch func(context.Context, []byte, int64) error) *blocks {
+func newBlocks(ctx context.Context, l Location, size int64, fetch fetch) io.ReaderAt {
 	return &blocks{ctx: ctx, location: l, size: size, fetch: fetch, slots: map[int64]*slot{}, freed: make(chan struct{})}
 }
 

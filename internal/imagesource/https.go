@@ -19,7 +19,7 @@ const (
 
 // openHTTPS asks for the first byte: unlike a HEAD that also works with presigned URLs, which are good for GET only, and it shows whether the
 // server knows ranges.
-func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowPrivate bool) (*Object, error) {
+func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowPrivate bool, reading reading) (*Object, error) {
 	guard := &guard{allowed: allowPrivate}
 	transport := guard.transport(template)
 	ctx, cancel := context.WithCancel(ctx)
@@ -43,7 +43,7 @@ func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowP
 	if !src.weak() {
 		etag = strings.Trim(etag, `"`)
 	}
-	return &Object{ReaderAt: newBlocks(ctx, l, src.size, src.fetch), size: src.size, etag: etag, close: func() error { release(); return nil }}, nil
+	return &Object{ReaderAt: reading(ctx, l, src.size, src.fetch), size: src.size, etag: etag, close: func() error { release(); return nil }}, nil
 }
 
 // httpsSource asks the same URL for every block and follows its redirects anew, because what they lead to is often signed for minutes only.

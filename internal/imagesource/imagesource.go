@@ -40,23 +40,27 @@ func (o *Opener) Maps(bucket string) bool {
 
 // Open finds the object and notes its identity. The context also ends the reads of the object: cancel it and they fail.
 func (o *Opener) Open(ctx context.Context, l Location) (*Object, error) {
+	return o.open(ctx, l, newBlocks)
+}
+
+func (o *Opener) open(ctx context.Context, l Location, reading reading) (*Object, error) {
 	if l.Bucket != "" {
 		if dir, ok := o.Buckets[l.Bucket]; ok {
 			return openFile(ctx, l, dir)
 		}
 		// A query is a presigned request: it carries the permission that a client of ours may lack.
-		if o.S3 != nil && !l.presigned() {
-			return o.openS3(ctx, l)
+		if o.S3 != nil && !l.Presigned() {
+			return o.openS3(ctx, l, reading)
 		}
 	}
 	if l.URL != "" {
 		switch {
-		case !o.HTTPS && l.Bucket != "" && !l.presigned():
+		case !o.HTTPS && l.Bucket != "" && !l.Presigned():
 			return nil, fmt.Errorf("%s: %w, and %s", l, ErrHTTPS, unknownBucket(l.Bucket))
 		case !o.HTTPS:
 			return nil, fmt.Errorf("%s: %w: copy the image into a bucket, or allow them with --allow-https of serve", l, ErrHTTPS)
 		}
-		return openHTTPS(ctx, l, o.Transport, o.AllowPrivate)
+		return openHTTPS(ctx, l, o.Transport, o.AllowPrivate, reading)
 	}
 	return nil, fmt.Errorf("%s: %w: %s", l, ErrNoBucket, unknownBucket(l.Bucket))
 }
@@ -67,7 +71,7 @@ func unknownBucket(bucket string) string {
 		"(endpoints { s3 }, --s3-endpoint): add one of them", bucket)
 }
 
-func (o *Opener) openS3(ctx context.Context, l Location) (*Object, error) {
+func (o *Opener) openS3(ctx context.Context, l Location, reading reading) (*Object, error) {
 	client, err := o.S3(ctx, l.Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("%s: no S3 client: %w", l, err)
@@ -75,7 +79,7 @@ func (o *Opener) openS3(ctx context.Context, l Location) (*Object, error) {
 	if client == nil {
 		return nil, fmt.Errorf("%s: %w: %s", l, ErrNoBucket, unknownBucket(l.Bucket))
 	}
-	return openS3(ctx, client, l)
+	return openS3(ctx, client, l, reading)
 }
 
 // Object is an opened image file. ReadAt is safe for concurrent use.

@@ -17,7 +17,7 @@ type Location struct {
 // s3Host matches the host names under which S3 serves objects: virtual-hosted (bucket first) and path style, with and without Region,
 // dual-stack, FIPS and the dash form of old Regions.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
-var s3Host = regexp.MustCompile(`^(?:(.+)\.)?s3(?:-fips)?(?:\.dualstack)?(?:[.-][a-z]{2,}(?:-[a-z]+)+-\d+)?\.amazonaws\.com(?:\.cn)?$`)
+var s3Host = regexp.MustCompile(`^(?:(.+)\.)?s3(?:-fips)?(?:\.dualstack)?(?:[.-]([a-z]{2,}(?:-[a-z]+)+-\d+))?\.amazonaws\.com(?:\.cn)?$`)
 
 // ParseURL reads what ImportSnapshot takes as Url: s3://bucket/key, or https. The key is literal: "%20" in it is three characters, and "?" and
 // "#" of an s3 URL belong to the key.
@@ -83,7 +83,20 @@ func (l Location) String() string {
 	return redact(u)
 }
 
-func (l Location) presigned() bool { return strings.Contains(l.URL, "?") }
+// Region is the one that the host name of an https URL of S3 names; empty where it names none.
+func (l Location) Region() string {
+	u, err := url.Parse(l.URL)
+	if err != nil {
+		return ""
+	}
+	if m := s3Host.FindStringSubmatch(strings.ToLower(u.Hostname())); m != nil {
+		return m[2]
+	}
+	return ""
+}
+
+// Presigned tells a URL that carries its own permission.
+func (l Location) Presigned() bool { return strings.Contains(l.URL, "?") }
 
 func redact(u *url.URL) string {
 	shown := *u

@@ -49,6 +49,29 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+// TestLocationRegion (P20): a URL may name a Region.
+func TestLocationRegion(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://my.bucket.s3.eu-central-1.amazonaws.com/k":    "eu-central-1",
+		"https://b.s3-us-west-2.amazonaws.com/k":               "us-west-2",
+		"https://b.s3.dualstack.us-gov-west-1.amazonaws.com/k": "us-gov-west-1",
+		"https://b.s3-fips.us-east-1.amazonaws.com/k":          "us-east-1",
+		"https://s3.cn-north-1.amazonaws.com.cn/b/k":           "cn-north-1",
+		"https://b.s3.amazonaws.com/k":                         "",
+		"https://s3.amazonaws.com/b/k":                         "",
+		"https://images.example/k":                             "",
+		"s3://b/k":                                             "",
+	} {
+		l, err := ParseURL(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Region(); got != want {
+			t.Errorf("%s: %q, want %q", raw, got, want)
+		}
+	}
+}
+
 func TestParseURLRefuses(t *testing.T) {
 	for _, c := range []struct{ url, says string }{
 		{"", "scheme"},

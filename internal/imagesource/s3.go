@@ -14,7 +14,7 @@ import (
 
 // openS3 asks for size and ETag once; the ranged reads that follow are pinned to that ETag. They are not pinned to the version, although S3
 // could do so: VM Import reads the latest one, and reading an older one needs another permission.
-func openS3(ctx context.Context, client *s3.Client, l Location) (*Object, error) {
+func openS3(ctx context.Context, client *s3.Client, l Location, reading reading) (*Object, error) {
 	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &l.Bucket, Key: &l.Key})
 	if err != nil {
 		return nil, s3Error(ctx, client, l, err)
@@ -25,7 +25,7 @@ func openS3(ctx context.Context, client *s3.Client, l Location) (*Object, error)
 	ctx, cancel := context.WithCancel(ctx)
 	src := &s3Source{client: client, location: l, size: *head.ContentLength, etag: aws.ToString(head.ETag)}
 	return &Object{
-		ReaderAt:  newBlocks(ctx, l, src.size, src.fetch),
+		ReaderAt:  reading(ctx, l, src.size, src.fetch),
 		size:      src.size,
 		etag:      strings.Trim(src.etag, `"`),
 		versionID: aws.ToString(head.VersionId),
@@ -76,7 +76,10 @@ func s3Error(ctx context.Context, client *s3.Client, l Location, err error) erro
 		return fmt.Errorf("%s: cannot read it from S3: %w", l, err)
 	}
 	status, header := response.HTTPStatusCode(), response.HTTPResponse().Header
-	region := header.Get("X-Amz-Bucket-Region")
+	region := header.Get(bucketRegion)
+	if region == "" && (status == http.StatusMovedPermanently || status == http.StatusBadRequest) { // what S3 answers elsewhere than in the bucket's Region
+		region = regionOf(ctx, client, l.Bucket)
+	}
 	if here := client.Options().Region; region != "" && region != here && status != http.StatusNotFound && status < 500 {
 		return fmt.Errorf("%s: %w", l, &RegionError{Bucket: l.Bucket, BucketRegion: region, Region: here})
 	}
@@ -93,6 +96,21 @@ func s3Error(ctx context.Context, client *s3.Client, l Location, err error) erro
 			l, ErrForbidden, err)
 	}
 	return fmt.Errorf("%s: cannot read it from S3: %w", l, err)
+}
+
+const bucketRegion = "X-Amz-Bucket-Region"
+
+// regionOf asks where a bucket is; S3 tells it to everyone, with a refusal too. Empty where it is not known.
+func regionOf(ctx context.Context, client *s3.Client, bucket string) string {
+	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
+	if err == nil {
+		return aws.ToString(out.BucketRegion)
+	}
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &response) || response.HTTPResponse() == nil {
+		return ""
+	}
+	return response.HTTPResponse().Header.Get(bucketRegion)
 }
 
 // noBucket tells a missing bucket from a missing key: the answers to HeadObject are the same.

@@ -175,7 +175,7 @@ func TestS3ConcurrentRandomReads(t *testing.T) {
 func TestBlocksBoundMemory(t *testing.T) {
 	var mu sync.Mutex
 	inFlight, most := 0, 0
-	b := newBlocks(t.Context(), Location{}, 100*blockSize, func(_ context.Context, p []byte, off int64) error {
+	b, _ := newBlocks(t.Context(), Location{}, 100*blockSize, func(_ context.Context, p []byte, off int64) error {
 		mu.Lock()
 		inFlight++
 		most = max(most, inFlight)
@@ -185,7 +185,7 @@ func TestBlocksBoundMemory(t *testing.T) {
 		inFlight--
 		mu.Unlock()
 		return nil
-	})
+	}).(*blocks)
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
@@ -247,6 +247,15 @@ func TestS3Refuses(t *testing.T) {
 			return true
 		}
 	}
+	headBucket := func(region string, object func(http.ResponseWriter, *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.Trim(r.URL.Path, "/") != "b" {
+				return object(w, r)
+			}
+			w.Header().Set("X-Amz-Bucket-Region", region)
+			return true
+		}
+	}
 	var region *RegionError
 	for _, c := range []struct {
 		name, bucket string
@@ -259,6 +268,9 @@ func TestS3Refuses(t *testing.T) {
 		{"forbidden", "b", status(403), is(ErrForbidden), "s3:GetObject"},
 		{"P20 other Region, 301", "b", status(301, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "in Region eu-west-1, not in us-east-1"},
 		{"P20 other Region, 400", "b", status(400, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "import in eu-west-1"},
+		{"P20 other Region, 400 that names none", "b", headBucket("eu-west-1", status(400)), as(&region), "in Region eu-west-1, not in us-east-1"},
+		{"P20 other Region, 301 that names none", "b", headBucket("eu-west-1", status(301)), as(&region), "in Region eu-west-1, not in us-east-1"},
+		{"400 of a bucket of this Region", "b", headBucket("us-east-1", status(400)), not(as(&region)), "cannot read it"},
 		{"400 of this Region is something else", "b", status(400, "X-Amz-Bucket-Region", "us-east-1"), not(as(&region)), "cannot read it"},
 		{"redirect that names no Region", "b", status(301), not(as(&region)), "cannot read it"},
 		{"out of order", "b", status(503), not(is(ErrNotFound)), "cannot read it"},
