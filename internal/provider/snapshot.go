@@ -228,6 +228,10 @@ func (c *connection) observedTier(ctx context.Context, s ec2types.Snapshot, prio
 		case ec2types.TieringOperationStatusPermanentRestoreInProgress, ec2types.TieringOperationStatusTemporaryRestoreInProgress:
 			return types.StringValue(string(ec2types.StorageTierStandard))
 		default:
+			// The move may have come to its end since the snapshot was described.
+			if status.StorageTier != "" {
+				return types.StringValue(string(status.StorageTier))
+			}
 		}
 	}
 	return now
