@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -382,4 +383,20 @@ func attributes(t *testing.T, v tftypes.Value) map[string]tftypes.Value {
 		t.Fatal(fmt.Errorf("reading an object: %w", err))
 	}
 	return maps.Clone(m) // As gives the value's own
+}
+
+// Changed is what a plan changes, for the message of a test.
+func (p *Plan) Changed() string {
+	if p.prior == nil {
+		return ""
+	}
+	differences, err := p.prior.raw.Diff(p.planned)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, d := range differences {
+		fmt.Fprintln(&b, d)
+	}
+	return b.String()
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,10 +50,12 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
+
+	cut, reset bool // half of it comes through, or none and the connection is reset
 }
 
-// OK says whether the call was accepted.
-func (a *Answer) OK() bool { return a != nil && a.Status == http.StatusOK }
+// OK says whether the call was accepted, and its answer sent.
+func (a *Answer) OK() bool { return a != nil && a.Status == http.StatusOK && !a.cut && !a.reset }
 
 // Hook stands before the endpoint: it may answer itself, change the endpoint's answer, which next gives, or drop the connection by returning nil.
 type Hook func(r *Request, next func() *Answer) *Answer
@@ -105,18 +109,23 @@ func (e *EC2) Config() map[string]any {
 	}
 }
 
-// On puts a hook before an action, in front of those that are there.
+// On puts a hook before an action, "" for every one, in front of those that are there.
 func (e *EC2) On(action string, h Hook) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.hooks[action] = append([]Hook{h}, e.hooks[action]...)
 }
 
-// Calm takes the hooks of an action away.
-func (e *EC2) Calm(action string) {
+// Calm takes the hooks of some actions away, all hooks where none is named.
+func (e *EC2) Calm(actions ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.hooks, action)
+	if len(actions) == 0 {
+		clear(e.hooks)
+	}
+	for _, action := range actions {
+		delete(e.hooks, action)
+	}
 }
 
 // Requests are the calls of some actions so far, of all actions where none is named.
@@ -173,7 +182,7 @@ func (e *EC2) serve(w http.ResponseWriter, r *http.Request) {
 		request.Region = m[1]
 	}
 	e.mu.Lock()
-	hooks := slices.Clone(e.hooks[request.Action])
+	hooks := slices.Concat(e.hooks[""], e.hooks[request.Action])
 	e.mu.Unlock()
 
 	answer := e.through(request, hooks)
@@ -181,14 +190,34 @@ func (e *EC2) serve(w http.ResponseWriter, r *http.Request) {
 	request.Answer = answer
 	e.requests = append(e.requests, request)
 	e.mu.Unlock()
-	if answer == nil {
+	send(w, answer)
+}
+
+func send(w http.ResponseWriter, a *Answer) {
+	if a != nil && a.reset {
+		if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			if tcp, ok := connection.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0) // so that closing resets
+			}
+			_ = connection.Close()
+			return
+		}
+	}
+	if a == nil || a.reset {
 		panic(http.ErrAbortHandler) // the way to cut the connection
 	}
-	for name, values := range answer.Header {
+	for name, values := range a.Header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(answer.Status)
-	_, _ = io.WriteString(w, answer.Body)
+	if a.cut {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+		w.WriteHeader(a.Status)
+		_, _ = io.WriteString(w, a.Body[:len(a.Body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(a.Status)
+	_, _ = io.WriteString(w, a.Body)
 }
 
 // through lets the request pass the hooks, the newest first.

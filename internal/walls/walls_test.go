@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"internal/acctest":   {"..."},
 	"internal/signals":   {"..."},
 	"internal/clients":   {"..."},
+	"internal/soak":      {},
 	"internal/walls":     {},
 	"internal/demo":      {"internal/diskimage/...", "internal/sparse"},
 	"internal/docgen":    {"internal/cli", "internal/importtask", "internal/diskimage/...", "internal/testimage"},
