@@ -40,7 +40,7 @@ func quiet(string) string { return "" }
 
 var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT[0-9:.+Z-]+ \[(TRACE|DEBUG|INFO|WARN|ERROR)\]`)
 
-var field = regexp.MustCompile(`(task|status|progress|message|elapsed)=("[^"]*"|\S+)`)
+var field = regexp.MustCompile(`(task_id|status|progress|message|elapsed)=("[^"]*"|\S+)`)
 
 // taskLine is a line of the provider's log about the task, shortened; "" for any other.
 func taskLine(line string) string {
@@ -58,7 +58,7 @@ func taskLine(line string) string {
 	if values["message"] != "" {
 		parts = append(parts, values["message"])
 	}
-	return fmt.Sprintf("%s: %s (%s)", values["task"], strings.Join(parts, ", "), values["elapsed"])
+	return fmt.Sprintf("%s: %s (%s)", values["task_id"], strings.Join(parts, ", "), values["elapsed"])
 }
 
 func showApply(line string) string {

@@ -19,9 +19,10 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 	if reason != "" {
 		in.CancelReason = &reason
 	}
-	for wait := time.Second; ; wait = min(2*wait, slowPoll) {
+	var tried tries
+	for began := time.Now(); ; {
 		call, cancel := bounded(ctx)
-		_, err := i.api.CancelImportTask(call, in, fewTries)
+		_, err := i.api.CancelImportTask(call, in, once)
 		cancel()
 		if err == nil {
 			return i.end(ctx, id)
@@ -29,13 +30,17 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if throttled(err) || unavailable(err) || unreachable(err) && !beforeSending(err) {
-			i.log(ctx, "CancelImportTask is tried again", map[string]any{"import_task_id": id, "error": err.Error()})
-			if cause := pause(ctx, jittered(wait)); cause != nil {
+		wait, why, final := tried.next(err)
+		if final == nil {
+			i.log(ctx, "CancelImportTask is tried again: "+why, map[string]any{
+				"task_id": id, "error": err.Error(), "elapsed": time.Since(began).Round(time.Second).String(),
+			})
+			if cause := pause(ctx, wait); cause != nil {
 				return nil, fmt.Errorf("cancelling import task %s: %w; the last error was: %w", id, cause, err)
 			}
 			continue
 		}
+		err = final
 		// EC2 has no documented code for a task that has ended: what the task says decides whether the refusal matters.
 		t, lookup := i.Find(ctx, id)
 		switch {

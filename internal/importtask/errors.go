@@ -64,7 +64,13 @@ func throttled(err error) bool {
 // unavailable: the service failed on its side, and may or may not have done what it was asked.
 func unavailable(err error) bool {
 	return !noImportHere(err) && (statusOf(err) >= http.StatusInternalServerError ||
-		IsCode(err, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"))
+		IsCode(err, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout", "RequestTimeoutException"))
+}
+
+// skewed: EC2 refused the time of the signature. The SDK marks the errors that may come of it where its clock differs from the answer's.
+func skewed(err error) bool {
+	var marked interface{ RetryableError() bool }
+	return errors.As(err, &marked) && marked.RetryableError() || IsCode(err, "RequestTimeTooSkewed", "RequestExpired")
 }
 
 // noImportHere: whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such action.
@@ -80,6 +86,10 @@ func noImportHere(err error) bool {
 	}
 }
 
+func isPageOf500(err error) bool {
+	return statusOf(err) == http.StatusInternalServerError && isPage(err)
+}
+
 // isPage: the body of the error was no EC2 error. Depending on the page the SDK finds no code in it, or no XML.
 func isPage(err error) bool {
 	var syntax *xml.SyntaxError
@@ -91,6 +101,12 @@ func beforeSending(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
 	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || untrusted(err) || noCredentials(err)
+}
+
+// disconnected: no connection came about, which may be different in a moment. A name that does not exist will not.
+func disconnected(err error) bool {
+	var dns *net.DNSError
+	return beforeSending(err) && !untrusted(err) && !noCredentials(err) && !(errors.As(err, &dns) && dns.IsNotFound)
 }
 
 // noCredentials: the SDK found none to sign with. It has no type for that; the words are those of its authentication step.

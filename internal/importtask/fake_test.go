@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,7 +32,10 @@ type fake struct {
 	hang       bool // calls return only when their context ends
 	list       func(token string) *ec2.DescribeImportSnapshotTasksOutput
 
+	onSnapshots func(n int, in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error)
+
 	mu        sync.Mutex
+	looks     []snapshotLook
 	imports   []*ec2.ImportSnapshotInput
 	describes []describeCall
 	cancels   []*ec2.CancelImportTaskInput
@@ -145,6 +149,19 @@ func (f *fake) CancelImportTask(ctx context.Context, in *ec2.CancelImportTaskInp
 	return &ec2.CancelImportTaskOutput{ImportTaskId: in.ImportTaskId, PreviousState: aws.String("active"), State: aws.String("deleting")}, nil
 }
 
+func (f *fake) DescribeSnapshots(_ context.Context, in *ec2.DescribeSnapshotsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
+	f.mu.Lock()
+	f.looks = append(f.looks, snapshotLook{time.Now(), slices.Clone(in.SnapshotIds)})
+	n := len(f.looks)
+	f.mu.Unlock()
+	return f.onSnapshots(n, in)
+}
+
+type snapshotLook struct {
+	at  time.Time
+	ids []string
+}
+
 func detail(status, message string) *ec2types.SnapshotTaskDetail {
 	return &ec2types.SnapshotTaskDetail{Status: &status, StatusMessage: &message, SnapshotId: aws.String("")}
 }
@@ -201,4 +218,12 @@ func orNew(f *fake) *fake {
 		return &fake{}
 	}
 	return f
+}
+
+// within is a context of the test with a limit.
+func within(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
 }

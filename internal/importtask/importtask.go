@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
 // MarkerTag is the key of the one tag the provider adds to a task, so that an import whose creator died can be found again (P6).
@@ -22,6 +23,7 @@ type API interface {
 		ctx context.Context, in *ec2.DescribeImportSnapshotTasksInput, opts ...func(*ec2.Options),
 	) (*ec2.DescribeImportSnapshotTasksOutput, error)
 	CancelImportTask(ctx context.Context, in *ec2.CancelImportTaskInput, opts ...func(*ec2.Options)) (*ec2.CancelImportTaskOutput, error)
+	DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error)
 }
 
 // Importer runs imports on one EC2 client, which is one account and Region. It is safe for concurrent use; all imports of a client should share one,
@@ -33,22 +35,30 @@ type Importer struct {
 
 	api API
 
-	mu     sync.Mutex
-	poller *poller         // nil while nobody waits
-	own    map[string]bool // tasks that belong to resources of this process
+	tasks     poller[Task]
+	snapshots poller[ec2types.Snapshot]
+
+	mu  sync.Mutex
+	own map[string]bool // tasks that belong to resources of this process
 
 	unfinished lookup
 }
 
 // New returns an Importer that calls api.
-func New(api API) *Importer { return &Importer{api: api} }
+func New(api API) *Importer {
+	i := &Importer{api: api}
+	i.tasks = poller[Task]{what: "import tasks", first: firstPoll, ask: i.askTasks, unknown: unknownTask, log: i.log}
+	// A snapshot is complete when its task is, as a rule: the first look is at once.
+	i.snapshots = poller[ec2types.Snapshot]{what: "snapshots", ask: i.askSnapshots, unknown: unknownSnapshot, log: i.log}
+	return i
+}
 
 // Describe returns the task as EC2 shows it now, or nil where EC2 does not know it: finished tasks are forgotten after some days.
 func (i *Importer) Describe(ctx context.Context, id string) (*Task, error) {
 	if id == "" {
 		return nil, errNoID
 	}
-	answers, _, err := i.describe(ctx, []string{id})
+	answers, _, err := i.tasks.describe(ctx, []string{id})
 	if err != nil {
 		return nil, fmt.Errorf("describing import task %s: %w", id, err)
 	}
@@ -93,7 +103,7 @@ func (i *Importer) log(ctx context.Context, message string, fields map[string]an
 	}
 }
 
-// callLimit bounds one call with the SDK's own tries. A connection that hangs must not hang an import.
+// callLimit bounds one call, with the SDK's own tries where it makes some. A connection that hangs must not hang an import.
 const callLimit = 60 * time.Second
 
 // bounded is ctx for one call.
@@ -104,17 +114,6 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 // detached is ctx for one call that must not be torn by an interrupt: the answer carries an id that nobody could find again.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return bounded(context.WithoutCancel(ctx))
-}
-
-// fewTries caps the SDK's own tries where a loop of this package repeats the call: nested retries multiply.
-func fewTries(o *ec2.Options) {
-	const tries = 3
-	if o.Retryer == nil {
-		return
-	}
-	if n := o.Retryer.MaxAttempts(); n > tries || n == 0 {
-		o.RetryMaxAttempts = tries
-	}
 }
 
 // pause waits for d, or until ctx is done and returns why.

@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
@@ -17,83 +17,92 @@ const (
 	slowPoll  = 15 * time.Second
 	// troubledPoll is the longest interval while EC2 throttles or cannot be reached.
 	troubledPoll = time.Minute
+	// closestPolls is the time between two polls of which the second is for newcomers alone.
+	closestPolls = 250 * time.Millisecond
 	// batch is how many ids go into one describe.
 	batch = 200
 	// refusedFor is how long a refusal that is no trouble of the moment (no permission, bad credentials) must last before it ends the waits.
 	// Not at once: a policy that was just written, or credentials that were just rotated, are refused by some servers for some seconds, and an
 	// import of an hour is worth more than that. Not for hours either: nobody but the user can mend it.
 	refusedFor = time.Minute
+	// absentFor is the same for an endpoint that has no such action. It might be a page of a proxy.
+	absentFor = 3 * time.Second
 )
 
-// poller polls for all waiting imports of an Importer, with one call for all of them (P23). It lives while somebody waits.
-type poller struct {
-	importer *Importer
-	cancel   context.CancelFunc
-	wake     chan struct{}
+// poller polls for all who wait for things of one kind, with one call for all of them (P23). It runs while somebody waits.
+type poller[T any] struct {
+	what  string        // the kind, for people
+	first time.Duration // how soon a newcomer is looked at
 
-	waiting map[*waiter]struct{} // guarded by the Importer's mu
+	// ask looks for ids with one call, and its pages where EC2 makes some, and puts what is there into found.
+	ask func(ctx context.Context, ids []string, found map[string]*T, opts ...func(*ec2.Options)) error
+	// unknown tells the error by which EC2 refuses a call for ids one of which it does not know.
+	unknown func(error) bool
+	log     func(ctx context.Context, message string, fields map[string]any)
 
-	// These belong to the goroutine of run.
-	doubted      map[string]bool // ids that EC2 refused once: asked for apart, so that they spoil nobody's answer
-	refusedSince time.Time
+	mu      sync.Mutex
+	waiting map[*waiter[T]]struct{}
+	wake    chan struct{}      // of the poller that runs
+	stop    context.CancelFunc // likewise
 }
 
-// waiter is one Wait. Its mailbox holds the latest report only.
-type waiter struct {
+// waiter is somebody who waits. The mailbox holds the latest report only.
+type waiter[T any] struct {
 	id      string
-	poller  *poller
-	reports chan report
+	reports chan report[T]
 }
 
-// report is what a poll says of one id: the task, nil where EC2 does not know it, or an error that ends the wait.
-type report struct {
-	task *Task
+// report is what a poll says of one id: what was seen, nil where EC2 does not know it, or an error that ends the wait.
+type report[T any] struct {
+	seen *T
 	err  error
 }
 
-// join adds a waiter and starts the poller where there is none.
-func (i *Importer) join(ctx context.Context, id string) *waiter {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.poller == nil {
-		// The poller outlives the wait that started it, as long as another one is there.
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		i.poller = &poller{
-			importer: i, cancel: cancel, wake: make(chan struct{}, 1),
-			waiting: map[*waiter]struct{}{}, doubted: map[string]bool{},
-		}
-		go i.poller.run(ctx)
+// join adds a waiter and starts polling where nobody waited.
+func (p *poller[T]) join(ctx context.Context, id string) *waiter[T] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &waiter[T]{id: id, reports: make(chan report[T], 1)}
+	if len(p.waiting) == 0 {
+		// It outlives the wait that started it, as long as another one is there.
+		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		p.stop, p.wake, p.waiting = stop, make(chan struct{}, 1), map[*waiter[T]]struct{}{}
+		go (&polling[T]{poller: p, doubted: map[string]bool{}}).run(ctx, p.wake)
 	}
-	w := &waiter{id: id, poller: i.poller, reports: make(chan report, 1)}
-	w.poller.waiting[w] = struct{}{}
-	i.hurry(w)
+	p.waiting[w] = struct{}{}
+	p.hurry()
 	return w
 }
 
-// leave removes a waiter, and with the last one the poller, whatever it is doing.
-func (i *Importer) leave(w *waiter) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(w.poller.waiting, w)
-	if len(w.poller.waiting) == 0 {
-		w.poller.cancel()
-		if i.poller == w.poller {
-			i.poller = nil
-		}
+// leave removes a waiter, and with the last one ends the polling, whatever it is doing.
+func (p *poller[T]) leave(w *waiter[T]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiting, w)
+	if len(p.waiting) == 0 {
+		p.stop()
 	}
 }
 
-// hurry makes the next polls come soon again.
-func (i *Importer) hurry(w *waiter) {
+// hurry makes the next polls come soon again. It is for who joins, and who has joined.
+func (p *poller[T]) hurry() {
 	select {
-	case w.poller.wake <- struct{}{}:
+	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run polls 1 s after somebody joined, then in doubling intervals. A newcomer brings the next poll forward and never puts it off.
-func (p *poller) run(ctx context.Context) {
-	interval, troubled := firstPoll, false
+// polling is the goroutine of a poller, from the first waiter to the last.
+type polling[T any] struct {
+	*poller[T]
+	doubted      map[string]bool // ids that EC2 refused once: asked for apart, so that they spoil nobody's answer
+	refusedSince time.Time
+}
+
+// run polls as soon as somebody joined, then in doubling intervals. A newcomer brings the next poll forward and never puts it off; those who come
+// while a call is under way share the next one.
+func (p *polling[T]) run(ctx context.Context, wake <-chan struct{}) {
+	interval, now, last := p.first, calm, time.Time{}
 	next := time.Now().Add(jittered(interval))
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
@@ -101,30 +110,48 @@ func (p *poller) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.wake:
-			if troubled {
+		case <-wake:
+			if now != calm {
 				continue // more load is no cure
 			}
-			interval = firstPoll
-			if soon := time.Now().Add(jittered(interval)); soon.Before(next) {
+			interval = p.first
+			soon := time.Now().Add(jittered(interval))
+			if closest := last.Add(jittered(closestPolls)); soon.Before(closest) {
+				soon = closest
+			}
+			if soon.Before(next) {
 				next = soon
 				timer.Reset(time.Until(next))
 			}
 		case <-timer.C:
-			troubled = p.poll(ctx)
-			longest := slowPoll
-			if troubled {
-				longest = troubledPoll
+			last = time.Now()
+			before := now
+			now = p.poll(ctx)
+			switch {
+			case now == calm:
+				interval = min(max(2*interval, firstPoll), slowPoll)
+			case now == shaken && before == calm: // most failures are single ones
+				interval = firstPoll / 2
+			default:
+				interval = min(max(2*interval, firstPoll), troubledPoll)
 			}
-			interval = min(2*interval, longest)
 			next = time.Now().Add(jittered(interval))
 			timer.Reset(time.Until(next))
 		}
 	}
 }
 
-// poll asks once for all ids and reports to their waiters. It tells whether EC2 throttled or could not be reached.
-func (p *poller) poll(ctx context.Context) (troubled bool) {
+// weather is how a poll went.
+type weather int
+
+const (
+	calm   weather = iota
+	shaken         // EC2 or the network failed
+	slowed         // EC2 throttles
+)
+
+// poll asks once for all ids and reports to their waiters.
+func (p *polling[T]) poll(ctx context.Context) (now weather) {
 	var sound, doubted []string
 	for _, id := range p.ids() {
 		if p.doubted[id] {
@@ -133,54 +160,71 @@ func (p *poller) poll(ctx context.Context) (troubled bool) {
 			sound = append(sound, id)
 		}
 	}
-	var refused error
+	refused := false
 	for _, chunk := range slices.Concat(slices.Collect(slices.Chunk(sound, batch)), slices.Collect(slices.Chunk(doubted, batch))) {
 		call, cancel := bounded(ctx)
-		answers, unknown, err := p.importer.describe(call, chunk, fewTries)
+		answers, unknown, err := p.describe(call, chunk, once)
 		cancel()
 		if ctx.Err() != nil {
-			return false
+			return calm
 		}
 		for _, id := range unknown {
 			p.doubted[id] = true
 		}
-		for id, task := range answers {
-			if task != nil {
+		for id, seen := range answers {
+			if seen != nil {
 				delete(p.doubted, id)
 			}
-			p.report(id, report{task: task})
+			p.report(ctx, id, report[T]{seen: seen})
+		}
+		if err == nil {
+			continue
 		}
 		switch {
-		case err == nil:
-		case throttled(err) || unavailable(err) || unreachable(err):
-			troubled = true
-			p.importer.log(ctx, "import tasks could not be described; polling slower", map[string]any{"error": err.Error()})
+		case throttled(err):
+			now = slowed
+			p.complain(ctx, "could not be described; polling slower", chunk, err)
+		case unavailable(err) || unreachable(err) || skewed(err):
+			now = max(now, shaken)
+			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
-			refused = err
+			refused = true
 			if p.refusedSince.IsZero() {
 				p.refusedSince = time.Now()
 			}
-			if time.Since(p.refusedSince) < refusedFor {
-				p.importer.log(ctx, "describing import tasks was refused; trying again for a minute", map[string]any{"error": err.Error()})
+			if patience := patienceWith(err); time.Since(p.refusedSince) < patience {
+				p.complain(ctx, "may not be described; trying again for "+patience.String(), chunk, err)
 				continue
 			}
 			for _, id := range chunk {
 				if _, answered := answers[id]; !answered {
-					p.report(id, report{err: err})
+					p.report(ctx, id, report[T]{err: err})
 				}
 			}
 		}
 	}
-	if refused == nil && !troubled {
+	if !refused && now == calm {
 		p.refusedSince = time.Time{}
 	}
-	return troubled
+	return now
 }
 
-// ids are the tasks somebody waits for, each once.
-func (p *poller) ids() []string {
-	p.importer.mu.Lock()
-	defer p.importer.mu.Unlock()
+func patienceWith(err error) time.Duration {
+	if noImportHere(err) {
+		return absentFor
+	}
+	return refusedFor
+}
+
+func (p *polling[T]) complain(ctx context.Context, what string, ids []string, err error) {
+	shown := strings.Join(ids[:min(len(ids), 5)], " ")
+	p.log(ctx, p.what+" "+what, map[string]any{"task_id": shown, "count": len(ids), "error": err.Error()})
+}
+
+// ids are what somebody waits for, each once.
+func (p *poller[T]) ids() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	set := map[string]bool{}
 	for w := range p.waiting {
 		set[w.id] = true
@@ -188,10 +232,13 @@ func (p *poller) ids() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// report puts r into the mailboxes of all who wait for id, in place of what they have not read yet. Only the poller's goroutine writes to them.
-func (p *poller) report(id string, r report) {
-	p.importer.mu.Lock()
-	defer p.importer.mu.Unlock()
+// report puts r into the mailboxes of all who wait for id, in place of what they have not read yet. Only the goroutine that polls writes to them.
+func (p *poller[T]) report(ctx context.Context, id string, r report[T]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ctx.Err() != nil {
+		return // those who wait now have another goroutine
+	}
 	for w := range p.waiting {
 		if w.id != id {
 			continue
@@ -207,20 +254,22 @@ func (p *poller) report(id string, r report) {
 // describe asks for ids. Each that was answered for is in answers, with nil where EC2 does not know it. EC2 refuses a whole call for one id it does
 // not know: then that id, which is also returned in unknown, is taken out and the others are asked for again. With an error, answers has what came
 // before it.
-func (i *Importer) describe(
-	ctx context.Context, ids []string, opts ...func(*ec2.Options),
-) (answers map[string]*Task, unknown []string, err error) {
-	answers = map[string]*Task{}
+func (p *poller[T]) describe(ctx context.Context, ids []string, opts ...func(*ec2.Options)) (answers map[string]*T, unknown []string, err error) {
+	answers = map[string]*T{}
 	for todo := [][]string{ids}; len(todo) > 0; {
 		part := todo[0]
 		todo = todo[1:]
 		if len(part) == 0 {
 			continue
 		}
-		err := i.describePart(ctx, part, answers, opts...)
+		found := map[string]*T{}
+		err := p.ask(ctx, part, found, opts...)
 		switch {
 		case err == nil:
-		case !unknownTask(err):
+			for _, id := range part {
+				answers[id] = found[id]
+			}
+		case !p.unknown(err):
 			return answers, unknown, err
 		default:
 			bad := named(part, textOf(err))
@@ -240,27 +289,6 @@ func (i *Importer) describe(
 		}
 	}
 	return answers, unknown, nil
-}
-
-// describePart asks for ids in one call, with its pages where EC2 makes some.
-func (i *Importer) describePart(ctx context.Context, ids []string, answers map[string]*Task, opts ...func(*ec2.Options)) error {
-	found := map[string]*Task{}
-	pages := ec2.NewDescribeImportSnapshotTasksPaginator(i.api, &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: ids},
-		func(o *ec2.DescribeImportSnapshotTasksPaginatorOptions) { o.StopOnDuplicateToken = true })
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, opts...)
-		if err != nil {
-			return err
-		}
-		for _, t := range page.ImportSnapshotTasks {
-			task := taskOf(t)
-			found[aws.ToString(t.ImportTaskId)] = &task
-		}
-	}
-	for _, id := range ids {
-		answers[id] = found[id]
-	}
-	return nil
 }
 
 // named are the ids that a message names as whole words.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,12 +26,11 @@ func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task
 		return Task{}, errors.New("a dry run starts no import: use Permitted")
 	}
 	request := *in
-	var since [len(repetitions)]time.Time // when each reason to repeat the call first showed
-	var waited [len(repetitions)]time.Duration
+	var tried tries
 	var last error
-	for {
+	for began := time.Now(); ; {
 		if ctx.Err() != nil {
-			return i.lastTry(ctx, &request, context.Cause(ctx), last)
+			return i.lastTry(ctx, &request, tried.lost, context.Cause(ctx), last)
 		}
 		out, err := i.importSnapshot(ctx, &request)
 		if err == nil {
@@ -45,41 +43,28 @@ func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task
 			continue
 		}
 		last = err
-		n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) })
-		if n < 0 {
-			return Task{}, fmt.Errorf("ImportSnapshot: %w", err)
+		wait, why, final := tried.next(err)
+		if final != nil {
+			return Task{}, fmt.Errorf("ImportSnapshot: %w", final)
 		}
-		r := repetitions[n]
-		if since[n].IsZero() {
-			since[n] = time.Now()
-		}
-		waited[n] = min(max(2*waited[n], r.first), r.most)
-		wait := jittered(waited[n])
-		if r.window > 0 {
-			left := r.window - time.Since(since[n])
-			if left <= 0 {
-				return Task{}, fmt.Errorf("ImportSnapshot, tried for %s (%s): %w", r.window, r.why, err)
-			}
-			wait = min(wait, left)
-		}
-		i.log(ctx, "ImportSnapshot is tried again: "+r.why, map[string]any{
-			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(since[n]).Round(time.Second).String(),
+		i.log(ctx, "ImportSnapshot is tried again: "+why, map[string]any{
+			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(began).Round(time.Second).String(),
 		})
 		if cause := pause(ctx, wait); cause != nil {
-			return i.lastTry(ctx, &request, cause, last)
+			return i.lastTry(ctx, &request, tried.lost, cause, last)
 		}
 	}
 }
 
-// lastTry ends a start that was stopped. Where an answer was lost EC2 may have taken the import: the token gets its task once more, before the token
-// is forgotten and the task is nobody's (P6).
-func (i *Importer) lastTry(ctx context.Context, in *ec2.ImportSnapshotInput, cause, last error) (Task, error) {
-	if last != nil && answerLost(last) {
+// lastTry ends a start that was stopped. Where an answer was lost, be it some tries ago, EC2 may have taken the import: the token gets its task once
+// more, before the token is forgotten and the task is nobody's (P6).
+func (i *Importer) lastTry(ctx context.Context, in *ec2.ImportSnapshotInput, lost bool, cause, last error) (Task, error) {
+	if lost {
 		if out, err := i.importSnapshot(ctx, in); err == nil {
 			return i.started(out)
 		}
 	}
-	return Task{}, interrupted(cause, last)
+	return Task{}, interrupted(lost, cause, last)
 }
 
 // ErrShared says that the client token stands for the import of another resource of this process.
@@ -106,10 +91,10 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 		}
 		if id := aws.ToString(out.ImportTaskId); id != "" {
 			// Some emulators ignore DryRun. What they have started is nobody's.
-			i.log(ctx, "the endpoint ignored DryRun and started an import; cancelling it", map[string]any{"import_task_id": id})
+			i.log(ctx, "the endpoint ignored DryRun and started an import; cancelling it", map[string]any{"task_id": id})
 			call, cancel := detached(ctx)
 			defer cancel()
-			if _, err := i.api.CancelImportTask(call, &ec2.CancelImportTaskInput{ImportTaskId: &id}, fewTries); err != nil {
+			if _, err := i.api.CancelImportTask(call, &ec2.CancelImportTaskInput{ImportTaskId: &id}); err != nil {
 				return fmt.Errorf("the endpoint took a dry run for an import: cancelling task %s, which it started: %w", id, err)
 			}
 		}
@@ -117,11 +102,11 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 	}
 }
 
-// importSnapshot is one call, with the SDK's own tries.
+// importSnapshot is one call and one request.
 func (i *Importer) importSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
 	call, cancel := detached(ctx)
 	defer cancel()
-	return i.api.ImportSnapshot(call, in, fewTries)
+	return i.api.ImportSnapshot(call, in, once)
 }
 
 // started is the task in EC2's answer. A 200 whose body is empty or something else decodes to an answer without an id.
@@ -136,45 +121,6 @@ func (i *Importer) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 	}
 	return t, nil
 }
-
-// repetition is one reason to make the call again, with the same token.
-type repetition struct {
-	why         string
-	when        func(error) bool
-	first, most time.Duration // waits, doubling
-	window      time.Duration // 0: until ctx ends
-}
-
-// repetitions is the table of what is tried again; what is not in it fails at once.
-var repetitions = [...]repetition{
-	// A role that was just made is unknown to VM Import for some seconds, and the same words say that it will never do: hence the bound (P10, P11).
-	{
-		why: "the service role is not usable yet", when: roleNotReady,
-		first: 2 * time.Second, most: 15 * time.Second, window: 2 * time.Minute,
-	},
-	// EC2 runs few imports of an account at a time; the others wait their turn.
-	{
-		why: "too many imports run at a time", when: func(err error) bool { return IsCode(err, "ResourceCountLimitExceeded") },
-		first: 15 * time.Second, most: time.Minute,
-	},
-	{why: "EC2 throttles the calls", when: throttled, first: 2 * time.Second, most: time.Minute},
-	// The import may have begun: the same token gets its task.
-	{why: "the answer was lost", when: answerLost, first: time.Second, most: 15 * time.Second, window: 2 * time.Minute},
-}
-
-// roleNotReady knows the three texts of P10: no role, no right on the object, no access to the object.
-func roleNotReady(err error) bool {
-	if !IsCode(err, "InvalidParameter", "InvalidParameterValue") {
-		return false
-	}
-	text := textOf(err)
-	return strings.Contains(text, "does not exist or does not have sufficient permissions") ||
-		strings.Contains(text, "assumed-role/") && strings.Contains(text, "is not authorized to perform") ||
-		noAccess.MatchString(text)
-}
-
-// noAccess is the whole of EC2's third text. The local endpoint says more behind it, because it knows why: there no time will help.
-var noAccess = regexp.MustCompile(`does not have access to the s3 object \([^()]*\)\.?$`)
 
 // markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every
 // refusal of permission counts; a try more is harmless. A token that was first used without the tag counts, too.
@@ -206,12 +152,12 @@ func withoutMarker(specs []ec2types.TagSpecification) (bare []ec2types.TagSpecif
 }
 
 // interrupted keeps the cause of a stop, and EC2's last words where there were some.
-func interrupted(cause, last error) error {
+func interrupted(lost bool, cause, last error) error {
 	switch {
 	case last == nil:
 		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
-	case answerLost(last):
-		return fmt.Errorf("stopped while the answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, last)
+	case lost:
+		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, last)
 	default:
 		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, last)
 	}

@@ -93,11 +93,21 @@ func TestStart(t *testing.T) {
 			calls: 1, fails: "implemented",
 		},
 		"moto has no import": {
-			api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, calls: 1, fails: "UnknownError",
+			api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, within: 2 * time.Second, fails: "UnknownError",
 		},
 		"nothing was sent": {
-			api:   &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})},
-			calls: 1, fails: "refused",
+			api:    &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})},
+			within: 6 * time.Second, fails: "refused",
+		},
+		"no such host": {
+			api: &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{
+				Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true},
+			}})},
+			calls: 1, fails: "no such host",
+		},
+		"the endpoint is started again": {
+			api:   &fake{onImport: failing(3, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})},
+			calls: 4, within: 3 * time.Second,
 		},
 		"the caller may not tag at all": {
 			api: &fake{onImport: func(_ int, in *ec2.ImportSnapshotInput) error {
@@ -273,6 +283,25 @@ func TestStartInterrupted(t *testing.T) {
 					cancel()
 					return dropped()
 				}}
+			}, starts: true,
+		},
+		"P6 some tries after an answer was lost": {
+			api: func(cancel func()) *fake {
+				return &fake{
+					onImport: func(n int, _ *ec2.ImportSnapshotInput) error {
+						if n == 2 {
+							cancel()
+							return answer(503, "RequestLimitExceeded", "slow")
+						}
+						return nil
+					},
+					lose: func(n int) error {
+						if n == 1 {
+							return dropped()
+						}
+						return nil
+					},
+				}
 			}, starts: true,
 		},
 		"while an answer is lost": {

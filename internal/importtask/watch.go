@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 const (
@@ -47,8 +50,8 @@ func (i *Importer) watch(ctx context.Context, id string, o watching) (Task, erro
 	if ctx.Err() != nil {
 		return last, context.Cause(ctx)
 	}
-	w := i.join(ctx, id)
-	defer i.leave(w)
+	w := i.tasks.join(ctx, id)
+	defer i.tasks.leave(w)
 
 	began := time.Now()
 	silence := time.NewTimer(observeEvery)
@@ -80,7 +83,7 @@ func (i *Importer) watch(ctx context.Context, id string, o watching) (Task, erro
 			switch {
 			case r.err != nil:
 				return last, fmt.Errorf("describing import task %s: %w", id, r.err)
-			case r.task == nil:
+			case r.seen == nil:
 				missed++
 				switch {
 				case seen && missed < lossAfter, !seen && time.Since(began) < graceAfterStart:
@@ -92,11 +95,14 @@ func (i *Importer) watch(ctx context.Context, id string, o watching) (Task, erro
 				}
 			}
 			was := last
-			last, seen, missed = *r.task, true, 0
+			last, seen, missed = *r.seen, true, 0
 			m := meaningOf(last.Status())
 			if m.unknown && !strange[m.status] {
 				strange[m.status] = true
-				i.log(ctx, "the import task has a status that is not known here; waiting on", map[string]any{"import_task_id": id, "status": last.Status()})
+				i.log(ctx, "the import task has a status that is not known here; waiting on", map[string]any{
+					"task_id": id, "status": last.Status(), "progress": aws.ToString(last.Detail.Progress),
+					"elapsed": time.Since(began).Round(time.Second).String(),
+				})
 			}
 			if !shown || changed(was, last) {
 				observe()
@@ -109,7 +115,7 @@ func (i *Importer) watch(ctx context.Context, id string, o watching) (Task, erro
 				if o.patience > 0 || m.outcome == Completed {
 					settled = time.After(settleFor)
 				}
-				i.hurry(w)
+				i.tasks.hurry()
 			}
 		}
 	}
@@ -121,4 +127,20 @@ func settle(t Task) (Task, error) {
 		return t, fmt.Errorf("import task %s completed, but EC2 names no snapshot of it", t.ID)
 	}
 	return t, nil
+}
+
+func (i *Importer) askTasks(ctx context.Context, ids []string, found map[string]*Task, opts ...func(*ec2.Options)) error {
+	pages := ec2.NewDescribeImportSnapshotTasksPaginator(i.api, &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: ids},
+		func(o *ec2.DescribeImportSnapshotTasksPaginatorOptions) { o.StopOnDuplicateToken = true })
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx, opts...)
+		if err != nil {
+			return err
+		}
+		for _, t := range page.ImportSnapshotTasks {
+			task := taskOf(t)
+			found[task.ID] = &task
+		}
+	}
+	return nil
 }

@@ -207,7 +207,7 @@ func TestWait(t *testing.T) {
 					t.Errorf("reported %v", strange)
 				}
 				synctest.Wait()
-				if importer.poller != nil {
+				if len(importer.tasks.waiting) > 0 {
 					t.Error("polling goes on though nobody waits")
 				}
 			})

@@ -26,7 +26,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 			return false, diags
 		}
 		if err != nil { // the snapshot is what counts; its task is told where that may be read
-			logDebug(ctx, "cannot read the import task", map[string]any{"task": taskID, "error": err.Error()})
+			logDebug(ctx, "cannot read the import task", map[string]any{"task_id": taskID, "error": err.Error()})
 		}
 		if task != nil {
 			m.setTask(*task)

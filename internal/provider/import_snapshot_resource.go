@@ -165,7 +165,7 @@ func (r *importSnapshotResource) await(
 // settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
 // set is a warning, since the snapshot is good: the next plan shows the difference (P16).
 func (r *importSnapshotResource) settle(ctx context.Context, conn *connection, m *importSnapshotModel, id string, diags *diag.Diagnostics) error {
-	snapshot, err := conn.awaitSnapshot(ctx, id)
+	snapshot, err := conn.Tasks.AwaitSnapshot(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,7 @@ import (
 )
 
 const (
-	// EC2 is eventually consistent: a snapshot may be unknown for a while after its task is complete.
-	visibleWithin = 2 * time.Minute
-	pollEvery     = 2 * time.Second
+	pollEvery = 2 * time.Second
 
 	// An AMI deregistered in the same destroy may hold its snapshot for some seconds more; one that stays is the user's to decide on.
 	inUseFor = 2 * time.Minute
@@ -74,28 +72,6 @@ func taskOf(description string) string {
 }
 
 var taskID = regexp.MustCompile(`^import-snap-[0-9a-z]+$`)
-
-// awaitSnapshot waits until the snapshot of a completed task is itself complete (P27).
-func (c *connection) awaitSnapshot(ctx context.Context, id string) (ec2types.Snapshot, error) {
-	visible := time.Now().Add(visibleWithin)
-	for {
-		s, err := c.snapshot(ctx, id)
-		switch {
-		case err != nil:
-			return ec2types.Snapshot{}, err
-		case s == nil && time.Now().After(visible):
-			return ec2types.Snapshot{}, fmt.Errorf("the import is complete, but EC2 does not know its snapshot %s: it was deleted, by hand or by an earlier "+
-				"destroy of a resource with the same client_token; change client_token to import the image again", id)
-		case s != nil && s.State == ec2types.SnapshotStateError:
-			return ec2types.Snapshot{}, fmt.Errorf("snapshot %s is in state error: %s", id, aws.ToString(s.StateMessage))
-		case s != nil && (s.State == ec2types.SnapshotStateCompleted || s.State == ""):
-			return *s, nil
-		}
-		if err := pause(ctx); err != nil {
-			return ec2types.Snapshot{}, err
-		}
-	}
-}
 
 // tag removes and sets tags; it calls nothing where there is nothing to do. What goes makes room for what comes: EC2 takes 50.
 func (c *connection) tag(ctx context.Context, id string, set map[string]string, remove []string) error {
@@ -152,15 +128,10 @@ func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 			return fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
 		}
 	}
-	for {
-		s, err := c.snapshot(ctx, id)
-		if err != nil || s == nil {
-			return err
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("waiting until snapshot %s is gone: %w", id, err)
-		}
+	if err := c.Tasks.AwaitDeletion(ctx, id); err != nil {
+		return fmt.Errorf("the snapshot is being deleted, but it was not seen to go: %w", err)
 	}
+	return nil
 }
 
 // usersOf names the AMIs that hold a snapshot, where EC2 tells.
