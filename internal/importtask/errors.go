@@ -63,7 +63,7 @@ func throttled(err error) bool {
 
 // unavailable: the service failed on its side, and may or may not have done what it was asked.
 func unavailable(err error) bool {
-	return !noImportHere(err) && (statusOf(err) >= http.StatusInternalServerError ||
+	return !NotOffered(err) && (statusOf(err) >= http.StatusInternalServerError ||
 		IsCode(err, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout", "RequestTimeoutException"))
 }
 
@@ -73,8 +73,8 @@ func skewed(err error) bool {
 	return errors.As(err, &marked) && marked.RetryableError() || IsCode(err, "RequestTimeTooSkewed", "RequestExpired")
 }
 
-// noImportHere: whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such action.
-func noImportHere(err error) bool {
+// NotOffered tells that whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such action.
+func NotOffered(err error) bool {
 	switch status := statusOf(err); {
 	case status == http.StatusNotImplemented, IsCode(err, "InvalidAction", "UnsupportedOperation", "NotImplemented"):
 		return true

@@ -55,7 +55,7 @@ const rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:
 
 // callFailures is the catalogue of EC2's error answers, and of calls that got none; the first entry that fits counts.
 var callFailures = []callFailure{
-	{when: noImportHere, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML", Explanation: Explanation{
+	{when: NotOffered, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML", Explanation: Explanation{
 		Cause: "There is no image import at this EC2 endpoint. LocalStack and moto, for example, do not offer it.",
 		Cure: "Remove the custom endpoint to import on AWS. To import without AWS set `local = {}` in the provider block, " +
 			"or let `terraform-provider-ec2 serve` answer at the endpoint.",

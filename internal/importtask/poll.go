@@ -65,7 +65,7 @@ func (p *poller[T]) join(ctx context.Context, id string) *waiter[T] {
 	w := &waiter[T]{id: id, reports: make(chan report[T], 1)}
 	if len(p.waiting) == 0 {
 		// It outlives the wait that started it, as long as another one is there.
-		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // leave calls it
 		p.stop, p.wake, p.waiting = stop, make(chan struct{}, 1), map[*waiter[T]]struct{}{}
 		go (&polling[T]{poller: p, doubted: map[string]bool{}}).run(ctx, p.wake)
 	}
@@ -210,7 +210,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 }
 
 func patienceWith(err error) time.Duration {
-	if noImportHere(err) {
+	if NotOffered(err) {
 		return absentFor
 	}
 	return refusedFor
