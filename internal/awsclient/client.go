@@ -12,8 +12,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/middleware"
 	awsbase "github.com/hashicorp/aws-sdk-go-base/v2"
 	"github.com/hashicorp/aws-sdk-go-base/v2/diag"
@@ -27,6 +29,7 @@ type Client struct {
 	EC2 *ec2.Client
 	S3  *s3.Client  // nil where there is no S3, or none that goes with EC2
 	KMS *kms.Client // nil for the endpoint in this process, or where none goes with EC2
+	IAM *iam.Client // nil as KMS is
 
 	Region    string
 	Partition string
@@ -62,7 +65,7 @@ func connect(ctx context.Context, s Settings, region string, log logging.Logger)
 	if cfg.Region == "" {
 		return nil, errors.New("no Region: set region in the provider block, AWS_REGION, or region in the profile of the shared configuration file")
 	}
-	cfg.APIOptions = append(cfg.APIOptions, registerLogger(logger))
+	cfg.APIOptions = append(cfg.APIOptions, registerLogger(logger), maskErrors(logger))
 
 	c.SkipCredsValidation = s.SkipCredentialsValidation
 	client := &Client{Region: cfg.Region}
@@ -79,27 +82,49 @@ func connect(ctx context.Context, s Settings, region string, log logging.Logger)
 		return nil, err
 	}
 
-	client.EC2 = ec2.NewFromConfig(cfg, func(o *ec2.Options) {
-		custom(&o.BaseEndpoint, s.Endpoints.EC2, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
-	})
+	s.addServices(client, cfg, logger)
+	return client, nil
+}
+
+// addServices makes the clients of the services. Where something stands for EC2 alone, AWS's other services do not go with it: buckets, keys and
+// roles of the same names are somebody else's.
+func (s Settings) addServices(client *Client, cfg aws.Config, logger logger) {
 	client.KMS = kms.NewFromConfig(cfg, func(o *kms.Options) {
 		custom(&o.BaseEndpoint, s.Endpoints.KMS, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+	})
+	client.IAM = iam.NewFromConfig(cfg, func(o *iam.Options) {
+		custom(&o.BaseEndpoint, s.Endpoints.IAM, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
 	})
 	client.S3 = s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// Few servers that stand for S3 know the host names of buckets.
 		o.UsePathStyle = custom(&o.BaseEndpoint, s.Endpoints.S3, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint) ||
 			s.S3UsePathStyle
 	})
-	// Where something stands for EC2 alone, AWS's buckets and keys are not the ones it knows: those of the same name are somebody else's.
-	if ec2 := client.EC2.Options().BaseEndpoint; ec2 != nil && !ofAWS(*ec2) {
-		if client.S3.Options().BaseEndpoint == nil {
-			client.S3 = nil
+	stsClient := sts.NewFromConfig(cfg, func(o *sts.Options) {
+		custom(&o.BaseEndpoint, s.Endpoints.STS, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+	})
+	client.EC2 = ec2.NewFromConfig(cfg, func(o *ec2.Options) {
+		custom(&o.BaseEndpoint, s.Endpoints.EC2, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+		elsewhere := o.BaseEndpoint != nil && !ofAWS(*o.BaseEndpoint)
+		if retryer, ok := o.Retryer.(aws.RetryerV2); ok && elsewhere && s.NotOffered != nil {
+			o.Retryer = &impatient{RetryerV2: retryer, notOffered: s.NotOffered}
 		}
-		if client.KMS.Options().BaseEndpoint == nil {
-			client.KMS = nil
+		if !elsewhere || stsClient.Options().BaseEndpoint != nil {
+			o.APIOptions = append(o.APIOptions, decodeRefusals(stsClient, logger))
 		}
+	})
+	if ec2 := client.EC2.Options().BaseEndpoint; ec2 == nil || ofAWS(*ec2) {
+		return
 	}
-	return client, nil
+	if client.S3.Options().BaseEndpoint == nil {
+		client.S3 = nil
+	}
+	if client.KMS.Options().BaseEndpoint == nil {
+		client.KMS = nil
+	}
+	if client.IAM.Options().BaseEndpoint == nil {
+		client.IAM = nil
+	}
 }
 
 // ofAWS tells the endpoints of AWS itself, such as those in a VPC, by their names.

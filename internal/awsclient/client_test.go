@@ -533,7 +533,7 @@ func TestResolveRegion(t *testing.T) {
 	}
 }
 
-// TestElsewhere: where EC2 alone is named, AWS's own S3 and KMS do not go with it, unless what is named is AWS too.
+// TestElsewhere: where EC2 alone is named, AWS's own S3, KMS and IAM do not go with it, unless what is named is AWS too.
 func TestElsewhere(t *testing.T) {
 	isolate(t)
 	for url, want := range map[string]bool{
@@ -552,12 +552,12 @@ func TestElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (c.S3 != nil) != want || (c.KMS != nil) != want {
-			t.Errorf("%s: S3 %t, KMS %t, want %t", url, c.S3 != nil, c.KMS != nil, want)
+		if (c.S3 != nil) != want || (c.KMS != nil) != want || (c.IAM != nil) != want {
+			t.Errorf("%s: S3 %t, KMS %t, IAM %t, want %t", url, c.S3 != nil, c.KMS != nil, c.IAM != nil, want)
 		}
-		s.Endpoints.S3, s.Endpoints.KMS = "http://127.0.0.1:1", "http://127.0.0.1:2"
-		if c, err = New(t.Context(), s, "us-east-1"); err != nil || c.S3 == nil || c.KMS == nil {
-			t.Errorf("%s: S3 and KMS that are named themselves are not there: %v", url, err)
+		s.Endpoints.S3, s.Endpoints.KMS, s.Endpoints.IAM = "http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"
+		if c, err = New(t.Context(), s, "us-east-1"); err != nil || c.S3 == nil || c.KMS == nil || c.IAM == nil {
+			t.Errorf("%s: S3, KMS and IAM that are named themselves are not there: %v", url, err)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
+	"github.com/hashicorp/aws-sdk-go-base/v2/logging"
 )
 
 // localEndpoint is never resolved (RFC 2606): the transport answers in this process. It is set so that no AWS_ENDPOINT_URL takes its place.
@@ -37,7 +38,9 @@ func NewLocal(transport http.RoundTripper, s Settings, region, accountID string)
 		Credentials:      credentials.NewStaticCredentialsProvider(accountID, "local", ""),
 		RetryMaxAttempts: attempts,
 		RetryMode:        mode,
-		APIOptions:       []func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue("terraform-provider-ec2", s.Version)},
+		APIOptions: []func(*middleware.Stack) error{
+			awsmiddleware.AddUserAgentKeyValue("terraform-provider-ec2", s.Version), maskErrors(newLogger(s, logging.NullLogger{})),
+		},
 	}
 	client := &Client{Region: region, Partition: partitionOf(region), AccountID: accountID}
 	if transport != nil {

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/aws-sdk-go-base/v2/logging"
 )
-
-const masked = "*****"
 
 // logger passes on what aws-sdk-go-base and the clients have to say, without the secrets. The masks of aws-sdk-go-base know
 // secret keys by their length and key ids by their prefix; session tokens, web identity tokens and the keys of other issuers they let through.
@@ -34,11 +32,12 @@ func newLogger(s Settings, to logging.Logger) logger {
 	for _, role := range s.AssumeRole {
 		known = append(known, role.ExternalID)
 	}
-	for _, proxy := range []*string{s.HTTPProxy, s.HTTPSProxy} {
-		if proxy == nil {
-			continue
-		}
-		if u, err := url.Parse(*proxy); err == nil && u.User != nil {
+	proxies := []string{aws.ToString(s.HTTPProxy), aws.ToString(s.HTTPSProxy)}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		proxies = append(proxies, os.Getenv(name))
+	}
+	for _, proxy := range proxies {
+		if u, err := url.Parse(proxy); err == nil && u.User != nil {
 			password, _ := u.User.Password()
 			known = append(known, password)
 		}
@@ -54,14 +53,6 @@ func newLogger(s Settings, to logging.Logger) logger {
 }
 
 var (
-	// secretForms are secrets by the place where they stand: form values, XML elements, JSON members, the scope of a signature.
-	secretForms = regexp.MustCompile(`(?i)` +
-		`((?:WebIdentityToken|SAMLAssertion|TokenCode|ExternalId)=)[^&\s"]+` +
-		`|(<(?:AccessKeyId|SecretAccessKey|SessionToken)>)[^<]*` +
-		`|("(?:accessKeyId|secretAccessKey|sessionToken|accessToken|refreshToken|idToken|clientSecret|token)"\s*:\s*")[^"]*` +
-		`|(\bCredential=)[^/\s]+` +
-		`|(X-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D))[^&%\s"<]+`)
-
 	// secretFields are the ends of header names.
 	secretFields = []string{"authorization", "security_token", "bearer_token", "metadata_token", "cookie"}
 
@@ -69,8 +60,9 @@ var (
 	openServices = []string{"EC2/", "S3/", "KMS/"}
 )
 
+// redact masks the secrets that are known by heart, and those that show by their form.
 func (l logger) redact(s string) string {
-	return secretForms.ReplaceAllString(l.secrets.Replace(s), "${1}${2}${3}${4}${5}"+masked)
+	return Redact(l.secrets.Replace(s))
 }
 
 type methodKey struct{}

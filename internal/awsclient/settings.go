@@ -18,6 +18,9 @@ import (
 type Settings struct {
 	Version string // of the product, for the user agent
 
+	// NotOffered, where set, tells the answer of an EC2 endpoint that has no such call.
+	NotOffered func(error) bool
+
 	Region                 string
 	Profile                string
 	AccessKey              string

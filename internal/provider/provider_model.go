@@ -15,6 +15,7 @@ import (
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
@@ -146,7 +147,7 @@ func (m *providerModel) tagPolicy(ctx context.Context) (tagPolicy, diag.Diagnost
 func (m *providerModel) settings(ctx context.Context, version string) (awsclient.Settings, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	s := awsclient.Settings{
-		Version: version, Region: m.Region.ValueString(), Profile: m.Profile.ValueString(),
+		Version: version, NotOffered: importtask.NotOffered, Region: m.Region.ValueString(), Profile: m.Profile.ValueString(),
 		AccessKey: m.AccessKey.ValueString(), SecretKey: m.SecretKey.ValueString(), Token: m.Token.ValueString(),
 		SharedConfigFiles: stringsOf(m.SharedConfigFiles), SharedCredentialsFiles: stringsOf(m.SharedCredentialsFiles),
 		AllowedAccountIDs: stringsOf(m.AllowedAccountIDs), ForbiddenAccountIDs: stringsOf(m.ForbiddenAccountIDs),
