@@ -83,6 +83,9 @@ func s3Error(ctx context.Context, client *s3.Client, l Location, err error) erro
 	if here := client.Options().Region; region != "" && region != here && status != http.StatusNotFound && status < 500 {
 		return fmt.Errorf("%s: %w", l, &RegionError{Bucket: l.Bucket, BucketRegion: region, Region: here})
 	}
+	if status == http.StatusNotFound && isPage(header) {
+		return fmt.Errorf("%s: a page answered in the place of S3, perhaps of a proxy: %w", l, err)
+	}
 	switch status {
 	case http.StatusPreconditionFailed:
 		return changed(l)
@@ -96,6 +99,11 @@ func s3Error(ctx context.Context, client *s3.Client, l Location, err error) erro
 			l, ErrForbidden, err)
 	}
 	return fmt.Errorf("%s: cannot read it from S3: %w", l, err)
+}
+
+// isPage tells the page of a proxy or a portal from an answer of S3, or of one of its kind: those bear the id of the request.
+func isPage(header http.Header) bool {
+	return strings.HasPrefix(header.Get("Content-Type"), "text/html") && header.Get("X-Amz-Request-Id") == "" && header.Get("X-Amzn-Requestid") == ""
 }
 
 const bucketRegion = "X-Amz-Bucket-Region"

@@ -265,6 +265,8 @@ func TestS3Refuses(t *testing.T) {
 	}{
 		{"missing key", "b", nil, is(ErrNotFound), "s3://b/missing"},
 		{"missing bucket", "other", nil, is(ErrNoBucket), `create bucket "other"`},
+		{"a proxy's page", "b", status(404, "Content-Type", "text/html; charset=utf-8"), not(func(err error) bool { return is(ErrNotFound)(err) || is(ErrNoBucket)(err) }), "a page answered"},
+		{"moto's answer", "b", status(404, "Content-Type", "text/html", "X-Amzn-Requestid", "r"), is(ErrNoBucket), "create bucket"},
 		{"forbidden", "b", status(403), is(ErrForbidden), "s3:GetObject"},
 		{"P20 other Region, 301", "b", status(301, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "in Region eu-west-1, not in us-east-1"},
 		{"P20 other Region, 400", "b", status(400, "X-Amz-Bucket-Region", "eu-west-1"), as(&region), "import in eu-west-1"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,10 @@ func TestRule2NothingCalled(t *testing.T) {
 			t.Errorf("%s is planned as %s: %v", name, p.Action, d)
 			continue
 		}
+		asked := []string{"HEAD /images/disk.vmdk"} // by the plan: whether the image is still the one that was imported (P17)
+		if name == "preflight" {
+			asked = nil
+		}
 		changed, d := c.Apply(t.Context(), p)
 		if len(d) > 0 || changed == nil {
 			t.Errorf("%s: %v", name, d)
@@ -46,7 +51,7 @@ func TestRule2NothingCalled(t *testing.T) {
 		if diff := cmp.Diff(value, changed.Get(name)); diff != "" && name != "timeouts" {
 			t.Errorf("%s in the state (-want +got):\n%s", name, diff)
 		}
-		if calls := append(e.Actions(), e.S3Requests()...); len(calls) > 0 {
+		if calls := append(e.Actions(), e.S3Requests()...); !slices.Equal(calls, asked) {
 			t.Errorf("a change of %s has called %v", name, calls)
 		}
 		// And back.

@@ -67,8 +67,12 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 
-	if prior == nil && !resp.Diagnostics.HasError() {
+	switch {
+	case resp.Diagnostics.HasError():
+	case prior == nil:
 		r.look(ctx, &plan, &config, &resp.Diagnostics)
+	case len(resp.RequiresReplace) == 0:
+		r.warnOfNewImage(ctx, &plan, prior, &resp.Diagnostics)
 	}
 }
 

@@ -55,14 +55,14 @@ func (e *MismatchError) cure() string {
 // Detect looks at the first 64 KiB and the last 1536 bytes. An error is one of reading, or a *diskimage.CorruptError for a file that has the
 // magic of a format but a wrong version or checksum; the format is then given too.
 func Detect(r io.ReaderAt, size int64) (Format, error) {
-	v, err := look(r, size)
+	v, err := readEnds(r, size)
 	if err != nil {
 		return "", err
 	}
 	return detectIn(v)
 }
 
-func look(r io.ReaderAt, size int64) (*view, error) {
+func readEnds(r io.ReaderAt, size int64) (*view, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("image of %d bytes: the size cannot be negative", size)
 	}
@@ -100,11 +100,32 @@ func readFull(r io.ReaderAt, p []byte, at int64) error {
 // it (*MismatchError), except that RAW takes any bytes as they are, as EC2 does. What is recognised but not read here is a
 // *diskimage.UnsupportedError.
 func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
+	return open(r, size, declared, vhd.Open, vhdx.Open)
+}
+
+// Look is Open by headers and footers alone, for one who will not read the disk, and whose reader may be slow, or give a part of the file only: what
+// they say then stands, even where Check cannot be carried out.
+func Look(r io.ReaderAt, size int64, declared string) (*Image, error) {
+	return open(r, size, declared, vhd.Look, vhdx.Look)
+}
+
+// Check holds the tables of an image from Look against the file, without reading the disk.
+func (i *Image) Check() error {
+	if c, ok := i.Image.(interface{ Check() error }); ok {
+		return c.Check()
+	}
+	return nil
+}
+
+func open(
+	r io.ReaderAt, size int64, declared string,
+	openVHD func(io.ReaderAt, int64) (*vhd.Image, error), openVHDX func(io.ReaderAt, int64) (*vhdx.Image, error),
+) (*Image, error) {
 	want := Format(strings.ToUpper(declared))
 	if want == RAW && size > 0 {
 		return openRAW(r, size)
 	}
-	v, err := look(r, size)
+	v, err := readEnds(r, size)
 	if err != nil {
 		return nil, err
 	}
@@ -119,13 +140,13 @@ func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
 	case RAW:
 		return openRAW(r, size)
 	case VHD:
-		img, err := vhd.Open(r, size)
+		img, err := openVHD(r, size)
 		if err != nil {
 			return nil, err
 		}
 		return &Image{Image: img, Format: VHD, SubFormat: img.SubFormat()}, nil
 	case VHDX:
-		img, err := vhdx.Open(r, size)
+		img, err := openVHDX(r, size)
 		if err != nil {
 			return nil, err
 		}

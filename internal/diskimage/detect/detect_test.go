@@ -316,13 +316,15 @@ func TestWarnings(t *testing.T) {
 	dynamic.Data[99] ^= 1
 	unclean := testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse()
 	unclean.Data[72] = 1
+	unended := testimage.VMDK{Layout: testimage.GDAtEnd, Size: 4096, GrainSectors: 8}.Build().Data
+	unended = unended[:len(unended)-512]
 	for _, c := range []struct {
 		name string
 		data []byte
 		want string
 	}{
 		{"RAW", make([]byte, 1024), ""},
-		{"RAW that is no whole sector", make([]byte, 1000), "its size of 1000 bytes is no multiple of 512: a VMDK of it ends in 24 zeros more"},
+		{"RAW that is no whole sector", make([]byte, 1000), "its size of 1000 bytes is no multiple of 512, so its last sector is not whole: perhaps it was cut off (a VMDK of it ends in 24 zeros more)"},
 		{"dynamic VHD", testimage.VHD{Size: 4096}.Build().Data, ""},
 		{"dynamic VHD, one footer damaged", dynamic.Data, "one of its two footers is damaged, and the other one was followed: corrupt VHD: footer at byte 0, checksum"},
 		{"fixed VHD", join(make([]byte, 4096), footer(2)), ""},
@@ -330,6 +332,8 @@ func TestWarnings(t *testing.T) {
 		{"VHDX", testimage.VHDX{Size: 1 << 20}.Build().Data, ""},
 		{"VHDX with large sectors", testimage.VHDX{Size: 1 << 20, LogicalSector: 4096}.Build().Data, "its sectors have 4096 bytes, and those of an EBS volume 512"},
 		{"VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse().Data, ""},
+		{"VMDK without its end", unended, "it ends without the end-of-stream marker"},
+		{"VMDK with zeros behind its end", append(unended, make([]byte, 1024)...), ""},
 		{"VMDK in use", unclean.Data, "it was not closed by the virtual machine that used it"},
 	} {
 		img, err := detect.Open(bytes.NewReader(c.data), int64(len(c.data)), "")

@@ -40,7 +40,7 @@ func (i *Image) Extents() iter.Seq2[diskimage.Extent, error] {
 // Warnings tell of a last sector that is not whole.
 func (i *Image) Warnings() []string {
 	if rest := i.Size() % 512; rest != 0 {
-		return []string{fmt.Sprintf("its size of %d bytes is no multiple of 512: a VMDK of it ends in %d zeros more", i.Size(), 512-rest)}
+		return []string{fmt.Sprintf("its size of %d bytes is no multiple of 512, so its last sector is not whole: perhaps it was cut off (a VMDK of it ends in %d zeros more)", i.Size(), 512-rest)}
 	}
 	return nil
 }

@@ -32,6 +32,18 @@ const maxIdle = 8
 
 // Open reads the headers and the whole BAT, once, to check it. r belongs to the caller.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
+	img, err := Look(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := img.Check(); err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+// Look is Open without the BAT: what the headers and footers say. The image is not to be read before it was checked.
+func Look(r io.ReaderAt, size int64) (*Image, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("VHD image of %d bytes: the size cannot be negative", size)
 	}
@@ -60,11 +72,16 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if img.table, err = newTable(r, &f, &h); err != nil {
 		return nil, err
 	}
-	if err := img.table.check(); err != nil {
-		return nil, err
-	}
 	img.idle = make(chan *window, maxIdle)
 	return img, nil
+}
+
+// Check reads the BAT of a dynamic disk and holds it against the file.
+func (i *Image) Check() error {
+	if i.table == nil {
+		return nil
+	}
+	return i.table.check()
 }
 
 func readDynamicHeader(r io.ReaderAt, f *footers) (dynamicHeader, error) {

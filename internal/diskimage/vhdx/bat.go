@@ -74,9 +74,9 @@ func (i *Image) stored(block int64) int64 {
 	return min(i.meta.blockSize, i.meta.size-block*i.meta.blockSize)
 }
 
-// checkBAT looks every entry up once, so that a damaged BAT is refused before a byte of the disk is read. No two blocks, and no block and another
+// Check looks every entry up once, so that a damaged BAT is refused before a byte of the disk is read. No two blocks, and no block and another
 // structure, may share a byte of the file; the readers of qemu, libvhdi and dissect return such a disk, in which a write went astray.
-func (i *Image) checkBAT() error {
+func (i *Image) Check() error {
 	taken := make([]uint64, divUp(i.source.end, 64*mib)) // one bit per MiB of the file
 	take := func(at, length int64) bool {
 		free := true

@@ -24,6 +24,18 @@ const maxIdle = 8
 
 // Open reads the headers, replays the log in memory and checks the whole BAT. r belongs to the caller.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
+	i, err := Look(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.Check(); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Look is Open without the BAT: what the headers, the log and the metadata say. The image is not to be read before it was checked.
+func Look(r io.ReaderAt, size int64) (*Image, error) {
 	if size > maxFileSize {
 		return nil, &diskimage.UnsupportedError{
 			Format: format, Reason: fmt.Sprintf("the file is %d bytes long, more than twice the largest disk", size), Cure: convertCure,
@@ -53,9 +65,6 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if need := 8 * i.meta.batEntries(); need > i.regions.bat.length {
 		return nil, corrupt("BAT", "", i.regions.bat.at, nil,
 			fmt.Sprintf("a disk of %d bytes in blocks of %d needs %d bytes, the region has %d", i.meta.size, i.meta.blockSize, need, i.regions.bat.length))
-	}
-	if err := i.checkBAT(); err != nil {
-		return nil, err
 	}
 	return i, nil
 }

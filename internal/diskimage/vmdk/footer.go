@@ -50,6 +50,7 @@ func readFooter(r io.ReaderAt, size int64, head header) (header, error) {
 			Reason: "the footer must say where the grain directory is",
 		}
 	}
+	h.footed, h.unended = true, at+footerAt > size
 	return h, nil
 }
 

@@ -148,28 +148,13 @@ func (i *Image) inflate(s *scratch, grain, at int64, dst []byte) error {
 
 // readPacked reads the grain's own header and the compressed data behind it.
 func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
-	corrupt := func(field string, value any, reason string) error {
-		return &diskimage.CorruptError{
-			Format: format, Structure: fmt.Sprintf("header of grain %d", grain), Field: field, Offset: at, Value: value, Reason: reason,
-		}
-	}
 	have := min(firstRead, int64(len(s.packed)), i.fileSize-at) // at least grainHeaderSize, by checkEntry
 	if err := readFull(i.file, s.packed[:have], at); err != nil {
 		return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 	}
-	le := binary.LittleEndian
-	if lba, want := le.Uint64(s.packed), uint64(grain)*i.header.grainSize; lba != want {
-		return nil, corrupt("LBA", lba, fmt.Sprintf("the grain table says that this is the grain of sector %d", want))
-	}
-	length := le.Uint32(s.packed[8:])
-	end := grainHeaderSize + int64(length)
-	switch {
-	case length == 0:
-		return nil, corrupt("compressed size", length, "this is a marker, not a grain")
-	case end > int64(len(s.packed)):
-		return nil, corrupt("compressed size", length, fmt.Sprintf("a grain of %d bytes is never that long", i.header.grainBytes()))
-	case end > i.fileSize-at:
-		return nil, corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", i.fileSize-at))
+	end, err := i.packedEnd(s.packed, grain, at)
+	if err != nil {
+		return nil, err
 	}
 	if end > have {
 		if err := readFull(i.file, s.packed[have:end], at+have); err != nil {
@@ -177,6 +162,30 @@ func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
 		}
 	}
 	return s.packed[grainHeaderSize:end], nil
+}
+
+// packedEnd is how long a grain at a place in the file is there, with its own header, which b begins with.
+func (i *Image) packedEnd(b []byte, grain, at int64) (int64, error) {
+	corrupt := func(field string, value any, reason string) (int64, error) {
+		return 0, &diskimage.CorruptError{
+			Format: format, Structure: fmt.Sprintf("header of grain %d", grain), Field: field, Offset: at, Value: value, Reason: reason,
+		}
+	}
+	le := binary.LittleEndian
+	if lba, want := le.Uint64(b), uint64(grain)*i.header.grainSize; lba != want {
+		return corrupt("LBA", lba, fmt.Sprintf("the grain table says that this is the grain of sector %d", want))
+	}
+	length := le.Uint32(b[8:])
+	end := grainHeaderSize + int64(length)
+	switch {
+	case length == 0:
+		return corrupt("compressed size", length, "this is a marker, not a grain")
+	case end > grainHeaderSize+packedBound(i.header.grainBytes()):
+		return corrupt("compressed size", length, fmt.Sprintf("a grain of %d bytes is never that long", i.header.grainBytes()))
+	case end > i.fileSize-at:
+		return corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", i.fileSize-at))
+	}
+	return end, nil
 }
 
 var errTooLong = errors.New("too long")

@@ -65,6 +65,8 @@ type header struct {
 	gdOffset         uint64 // sectors
 	overHead         uint64 // sectors
 	unclean          bool   // uncleanShutdown
+	footed           bool   // it is a footer
+	unended          bool   // and the file ends with it
 	compressAlgo     uint16
 }
 

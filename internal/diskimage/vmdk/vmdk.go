@@ -66,12 +66,15 @@ func (i *Image) Size() int64 { return i.header.size() }
 // SubFormat is "streamOptimized" or "monolithicSparse".
 func (i *Image) SubFormat() string { return i.header.subFormat() }
 
-// Warnings tell of a disk that was in use.
-func (i *Image) Warnings() []string {
-	if !i.header.unclean {
-		return nil
+// Warnings tell of a disk that was in use, and of a stream that was cut short behind everything that is of the disk.
+func (i *Image) Warnings() (texts []string) {
+	if i.header.unclean {
+		texts = append(texts, "it was not closed by the virtual machine that used it, or was copied while one did: what was written last may be missing or half there")
 	}
-	return []string{"it was not closed by the virtual machine that used it, or was copied while one did: what was written last may be missing or half there"}
+	if i.header.unended {
+		texts = append(texts, "it ends without the end-of-stream marker: its last 512 bytes are missing, none of which are of the disk")
+	}
+	return texts
 }
 
 // Close does nothing: the reader belongs to the caller.

@@ -1,0 +1,26 @@
+package detect
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// plainName needs no quotes in a shell.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_./+@%:,=-]+$`)
+
+// For is the verdict of a file by its name: the lines of its cure name it where they have SRC, and the file that they make is NEW. A name that cannot
+// be shown on one line is left out.
+func (v Verdict) For(name string) Verdict {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return v
+	}
+	if strings.HasPrefix(name, "-") { // which would be an option
+		name = "./" + name
+	}
+	if !plainName.MatchString(name) {
+		name = "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	v.Cure = strings.NewReplacer("SRC.avhdx", name, "SRC.vhdx", name, "SRC.vhd", name, "SRC", name, "DST", "NEW").Replace(v.Cure)
+	return v
+}
