@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -73,17 +74,35 @@ func skewed(err error) bool {
 	return errors.As(err, &marked) && marked.RetryableError() || IsCode(err, "RequestTimeTooSkewed", "RequestExpired")
 }
 
-// NotOffered tells that whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such action.
+// NotOffered tells that whoever answers at the endpoint has no such call. LocalStack says 501, moto fails with a page of HTML, others know no such
+// action.
 func NotOffered(err error) bool {
+	text := textOf(err)
 	switch status := statusOf(err); {
-	case status == http.StatusNotImplemented, IsCode(err, "InvalidAction", "UnsupportedOperation", "NotImplemented"):
+	case status == http.StatusNotImplemented, IsCode(err, "InvalidAction", "NotImplemented"), strings.Contains(text, "has not been implemented"):
 		return true
+	case IsCode(err, "UnsupportedOperation"):
+		// EC2 itself says so of what cannot be done to a certain thing; ImportSnapshot has no such case.
+		return notSupported.MatchString(text) || operationOf(err) == importAction
 	case status == http.StatusInternalServerError:
-		return isPage(err) || strings.Contains(textOf(err), "has not been implemented") ||
-			strings.Contains(textOf(err), "could not be found for service")
+		return isPage(err) || strings.Contains(text, "could not be found for service")
 	default:
-		return strings.Contains(textOf(err), "has not been implemented")
+		return false
 	}
+}
+
+// notSupported is how floci speaks of a whole action.
+var notSupported = regexp.MustCompile(`^operation \w+ is not supported`)
+
+const importAction = "ImportSnapshot"
+
+// operationOf is the action that was called, "" where the error does not tell.
+func operationOf(err error) string {
+	var operation *smithy.OperationError
+	if errors.As(err, &operation) {
+		return operation.Operation()
+	}
+	return ""
 }
 
 func isPageOf500(err error) bool {

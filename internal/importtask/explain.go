@@ -36,6 +36,51 @@ func ExplainTask(message string) (Explanation, bool) {
 	return Explanation{}, false
 }
 
+// What both EC2's answer and the message of a task may say.
+var (
+	localTrouble = Explanation{
+		Cause: "The local endpoint could not make the volume on this machine: its data_dir is full, cannot be written, or is on a broken disk. " +
+			"Neither AWS nor the image has a part in it.",
+		Cure: "Make room in data_dir or let it be written, or name another directory (data_dir in local, --data-dir of serve, EC2_LOCAL_DATA_DIR), and import again.",
+	}
+	serviceRole = Explanation{
+		Cause: "VM Import cannot use the service role: there is no role of this name in the account, its trust policy does not let vmie.amazonaws.com " +
+			"assume it with the external id `vmimport`, it lacks rights on the bucket or the KMS key, " +
+			"or the caller may not pass it (the root user never may).",
+		Cure: "Check the role (`vmimport` where `role_name` is not set): trust vmie.amazonaws.com with sts:Externalid = vmimport, and allow " + rolePolicy +
+			", ec2:ModifySnapshotAttribute, ec2:CopySnapshot, ec2:RegisterImage and ec2:Describe*. Customer KMS keys need their own rights.",
+		Blame: BlameRole,
+	}
+	roleRights = Explanation{
+		Cause: "VM Import has assumed the service role, but the role may not do what the message names.",
+		Cure: "Allow the role " + rolePolicy + "; for objects encrypted with SSE-KMS also kms:Decrypt on their key, for a customer key of the snapshot " +
+			kmsPolicy + ".",
+		Blame: BlameRole,
+	}
+	noObject = Explanation{
+		Cause: "The object is not there, or the caller of ImportSnapshot may not read it.",
+		Cure: "Check bucket and key, letter by letter, and allow the caller's own credentials (not only the service role) s3:GetObject on the object " +
+			"and s3:GetBucketLocation on the bucket.",
+		Blame: BlameDiskContainer,
+	}
+	otherRegion = Explanation{
+		Cause: "The bucket lies in another Region than the one the import was asked for. VM Import reads from its own Region only.",
+		Cure:  "Import in the bucket's Region (argument `region`), or copy the object to a bucket in this Region.",
+		Blame: BlameRegion,
+	}
+	badLocation = Explanation{
+		Cause: "EC2 cannot make out a bucket and a key in what names the image.",
+		Cure:  "Write `url` as s3://BUCKET/KEY, or give `user_bucket` its s3_bucket and s3_key.",
+		Blame: BlameDiskContainer,
+	}
+)
+
+const (
+	// rolePolicy is what the service role needs on the bucket, and kmsPolicy on a customer key, for the cures.
+	rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:ListBucket on the bucket"
+	kmsPolicy  = "kms:CreateGrant, kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and kms:ReEncrypt*"
+)
+
 type taskFailure struct {
 	texts []string // any of them, in lower case
 	Explanation
@@ -44,11 +89,7 @@ type taskFailure struct {
 // taskFailures is the catalogue of StatusMessages; the first entry that fits counts. EC2 has changed case and prefix of these texts over the
 // years, so parts of them are matched, without case.
 var taskFailures = []taskFailure{
-	{[]string{"localerror"}, Explanation{ // first, because it holds words of the operating system
-		Cause: "The local endpoint could not make the volume on this machine: its data_dir is full, cannot be written, or is on a broken disk. " +
-			"Neither AWS nor the image has a part in it.",
-		Cure: "Make room in data_dir or let it be written, or name another directory (data_dir in local, --data-dir of serve, EC2_LOCAL_DATA_DIR), and import again.",
-	}},
+	{[]string{"localerror"}, localTrouble}, // first, because it holds words of the operating system
 	{[]string{"unsupported vmdk file format"}, Explanation{
 		Cause: "The object is a VMDK, but not of the streamOptimized sub-format, which is the only one VM Import reads.",
 		Cure:  "Convert the disk with `terraform-provider-ec2 convert --to vmdk SOURCE DISK.vmdk`, upload the result and import that.",
@@ -64,6 +105,16 @@ var taskFailures = []taskFailure{
 		Cure:  "Unpack the OVA with `tar -xf`, convert its disk to a streamOptimized VMDK or to raw, upload that and import it.",
 		Blame: BlameDiskContainer,
 	}},
+	{[]string{"larger than 8 tib", "too large", "exceeds the maximum", "size limit"}, Explanation{
+		Cause: "The disk is larger than VM Import takes: 16 TiB, and 8 TiB without a manifest, which ImportSnapshot has no place for.",
+		Cure:  "Shrink the disk in the system that it comes from, or split its content over several disks.",
+		Blame: BlameDiskContainer,
+	}},
+	{[]string{"does not exist or does not have sufficient permissions", "sts:assumerole"}, serviceRole},
+	{[]string{"is not authorized to perform"}, roleRights},
+	{[]string{"does not have access to the s3 object"}, noObject},
+	{[]string{"not local to the region"}, otherRegion},
+	{[]string{"invalid s3 source location"}, badLocation},
 	{[]string{"reason 404", "404 not found"}, Explanation{
 		Cause: "The object was no longer there when VM Import came to read it.",
 		Cure: "Keep the object until the import has completed: where Terraform manages it, refer to the object's resource in `disk_container`, " +
@@ -102,13 +153,12 @@ var taskFailures = []taskFailure{
 	{[]string{"invalidkmskey", "kms key", "kmskey"}, Explanation{
 		Cause: "The snapshot could not be encrypted: the KMS key is disabled or pending deletion, lies in another Region, " +
 			"or the service role has no right to use it. EC2 checks the key only while the import runs.",
-		Cure: "Use an enabled symmetric key of the same Region, and allow the role kms:CreateGrant, kms:Decrypt, kms:DescribeKey, kms:Encrypt, " +
-			"kms:GenerateDataKey* and kms:ReEncrypt* on it.",
+		Cure:  "Use an enabled symmetric key of the same Region, and allow the role " + kmsPolicy + " on it.",
 		Blame: BlameKMSKey,
 	}},
 	{[]string{
 		"unsupported kernel version", "no valid partitions", "not a valid volume", "unknown os", "missing os files", "efi partition detected",
-		"grub/menu.lst", "firstbootfailure",
+		"grub/menu.lst", "firstbootfailure", "no bootable partition", "could not read fstab", "blsc-style grub", "initramfs/initrd", "unsupported configuration",
 	}, Explanation{
 		Cause: "VM Import looked for an operating system inside the disk. ImportImage does that; ImportSnapshot is not known to.",
 		Cure:  "Import the disk again; if the message comes back, report it to AWS Support with the id of the task.",

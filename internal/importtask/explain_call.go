@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -14,7 +15,9 @@ func ExplainCall(err error) (Explanation, bool) {
 	code, text := codeOf(err), textOf(err)
 	for _, f := range callFailures {
 		if f.matches(err, code, text) {
-			return f.Explanation, true
+			e := f.Explanation
+			e.Cause = strings.Replace(e.Cause, theAction, cmp.Or(operationOf(err), theAction), 1)
+			return e, true
 		}
 	}
 	return Explanation{}, false
@@ -50,46 +53,29 @@ func (f callFailure) matches(err error, code, text string) bool {
 	return false
 }
 
-// rolePolicy is what the service role needs on the bucket, for the cures.
-const rolePolicy = "s3:GetObject on the object, and s3:GetBucketLocation and s3:ListBucket on the bucket"
-
 // callFailures is the catalogue of EC2's error answers, and of calls that got none; the first entry that fits counts.
 var callFailures = []callFailure{
-	{when: NotOffered, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML", Explanation: Explanation{
+	{when: noImport, sign: "`InvalidAction`, `UnsupportedOperation`, HTTP status 501 or a page of HTML, of ImportSnapshot", Explanation: Explanation{
 		Cause: "There is no image import at this EC2 endpoint. LocalStack and moto, for example, do not offer it.",
 		Cure: "Remove the custom endpoint to import on AWS. To import without AWS set `local = {}` in the provider block, " +
 			"or let `terraform-provider-ec2 serve` answer at the endpoint.",
 	}},
+	{when: NotOffered, sign: "the same of any other action", Explanation: Explanation{
+		Cause: "The EC2 endpoint does not offer " + theAction + ".",
+		Cure:  "Use an endpoint that does: AWS, that of `local = {}` in the provider block, or `terraform-provider-ec2 serve`.",
+	}},
+	{codes: "LocalError", Explanation: localTrouble},
 	{codes: "DryRunOperation", Explanation: Explanation{
 		Cause: "The call was a dry run, and the caller has the permission for it.",
 		Cure:  "Nothing needs doing. A dry run looks at no role, object or key, so the import itself can still be refused.",
 	}},
 
 	// What the service role, the object and the key are refused for comes as InvalidParameter.
-	{codes: "InvalidParameter*", texts: []string{"does not exist or does not have sufficient permissions"}, Explanation: Explanation{
-		Cause: "VM Import cannot use the service role: there is no role of this name in the account, its trust policy does not let vmie.amazonaws.com " +
-			"assume it with the external id `vmimport`, it lacks rights on the bucket or the KMS key, " +
-			"or the caller may not pass it (the root user never may).",
-		Cure: "Check the role (`vmimport` where `role_name` is not set): trust vmie.amazonaws.com with sts:Externalid = vmimport, and allow " + rolePolicy +
-			", ec2:ModifySnapshotAttribute, ec2:CopySnapshot, ec2:RegisterImage and ec2:Describe*. Customer KMS keys need their own rights.",
-		Blame: BlameRole,
-	}},
-	{codes: "InvalidParameter*", texts: []string{"assumed-role/", "is not authorized to perform"}, Explanation: Explanation{
-		Cause: "VM Import has assumed the service role, but the role may not do what the message names.",
-		Cure:  "Allow the role " + rolePolicy + "; for objects encrypted with SSE-KMS also kms:Decrypt on their key.",
-		Blame: BlameRole,
-	}},
-	{texts: []string{"does not have access to the s3 object"}, Explanation: Explanation{
-		Cause: "The object is not there, or the caller of ImportSnapshot may not read it.",
-		Cure: "Check bucket and key, letter by letter, and allow the caller's own credentials (not only the service role) s3:GetObject on the object " +
-			"and s3:GetBucketLocation on the bucket.",
-		Blame: BlameDiskContainer,
-	}},
-	{texts: []string{"not local to the region"}, Explanation: Explanation{
-		Cause: "The bucket lies in another Region than the one the import was asked for. VM Import reads from its own Region only.",
-		Cure:  "Import in the bucket's Region (argument `region`), or copy the object to a bucket in this Region.",
-		Blame: BlameRegion,
-	}},
+	{codes: "InvalidParameter*", texts: []string{"does not exist or does not have sufficient permissions"}, Explanation: serviceRole},
+	{codes: "InvalidParameter*", texts: []string{"assumed-role/", "is not authorized to perform"}, Explanation: roleRights},
+	{texts: []string{"does not have access to the s3 object"}, Explanation: noObject},
+	{texts: []string{"not local to the region"}, Explanation: otherRegion},
+	{texts: []string{"invalid s3 source location"}, Explanation: badLocation},
 	{texts: []string{"disk-image-size=0 has an invalid format"}, Explanation: Explanation{
 		Cause: "EC2 does not recognise the object as a disk image of the given format.",
 		Cure:  "Make `format` say what the object holds (raw, vhd, vhdx or vmdk), and upload it uncompressed.",
@@ -97,6 +83,10 @@ var callFailures = []callFailure{
 	}},
 	{codes: "InvalidParameter*", texts: []string{"kms"}, Explanation: kmsKey},
 	{codes: "InvalidKmsKey* KMS.* KMSKeyNotAccessibleFault CustomerKeyHasBeenRevoked InvalidKMSKey*", Explanation: kmsKey},
+	{codes: "UnknownParameter MissingParameter InvalidParameterCombination", Explanation: Explanation{
+		Cause: "EC2 does not take the request in this form; its message names the parameter.",
+		Cure:  "Change or remove the argument that stands for the parameter. An endpoint that is not AWS's own may not know it at all.",
+	}},
 
 	{codes: "IdempotentParameterMismatch", Explanation: Explanation{
 		Cause: "EC2 has seen this client token with another request.",
@@ -152,6 +142,10 @@ var callFailures = []callFailure{
 		Cause: "The session of the credentials has ended, or this machine's clock is wrong by more than 15 minutes.",
 		Cure:  "Get new credentials or set the clock, and apply again. An import that has begun goes on meanwhile.",
 	}},
+	{codes: "Blocked PendingVerification", Explanation: Explanation{
+		Cause: "AWS has blocked the account, or is still verifying it.",
+		Cure:  "Wait for the mail that ends the verification, or ask AWS Support.",
+	}},
 	{codes: "OptInRequired", Explanation: Explanation{
 		Cause: "The account is not signed up for EC2 in this Region.",
 		Cure:  "Enable the Region for the account, or import in another one.",
@@ -170,6 +164,14 @@ var callFailures = []callFailure{
 		Cause: "EC2 does not know this import task in this account and Region. It forgets finished tasks after some days.",
 		Cure: "Check account and Region. The snapshot of a finished task is found by its description, " +
 			"`Created by AWS-VMImport service for` and the id of the task.",
+	}},
+	{codes: "DeleteConversionTaskError", Explanation: Explanation{
+		Cause: "The import task cannot be cancelled any more: it is about to end.",
+		Cure:  "Destroy again when it has ended; `aws ec2 describe-import-snapshot-tasks` shows its status.",
+	}},
+	{codes: "InvalidSnapshot.NotFound InvalidSnapshotID.Malformed", Explanation: Explanation{
+		Cause: "EC2 does not know the snapshot in this account and Region: it was deleted, or it is so new that not all of EC2 knows it yet.",
+		Cure:  "Apply again: a snapshot that is gone is then imported anew.",
 	}},
 	{codes: "InvalidSnapshot.InUse", Explanation: Explanation{
 		Cause: "An AMI still uses the snapshot.",
@@ -198,9 +200,15 @@ var callFailures = []callFailure{
 	}},
 	{when: answerLost, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection", Explanation: Explanation{
 		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
-		Cure:  "Apply again. Where `client_token` is set, the next apply gets the import that may have begun.",
+		Cure: "Apply again. Where `client_token` is set, the next apply gets an import that may have begun; " +
+			"where it is not, the next plan looks for one and says how to adopt it.",
 	}},
 }
+
+// theAction stands in a cause for the name of the action that was called.
+const theAction = "the action that was called"
+
+func noImport(err error) bool { return NotOffered(err) && operationOf(err) == importAction }
 
 func noSuchTask(err error) bool { return unknownTask(err) || errors.Is(err, ErrGone) }
 
@@ -211,6 +219,6 @@ func notEC2(err error) bool {
 var kmsKey = Explanation{
 	Cause: "The KMS key cannot be used for the snapshot: it is not in this Region, is disabled or asymmetric, or the service role has no right on it.",
 	Cure: "Use an enabled symmetric key of the same Region (or leave `kms_key_id` out for the account's default key), " +
-		"and allow the role kms:CreateGrant, kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and kms:ReEncrypt* on it.",
+		"and allow the role " + kmsPolicy + " on it.",
 	Blame: BlameKMSKey,
 }

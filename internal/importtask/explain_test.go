@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -11,57 +12,70 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
+// Every example is a message as EC2 or an endpoint sends it, and every entry has one; cause is a part of the one entry that is to fit.
 func TestExplainTask(t *testing.T) {
+	reached := map[int]bool{}
 	for message, want := range map[string]struct {
-		cause string // part of it; empty: not in the catalogue
+		cause string // empty: not in the catalogue
 		blame Blame
 	}{
-		"ClientError: Disk validation failed [Unsupported VMDK File Format]": {
-			"streamOptimized", BlameDiskContainer,
-		},
-		"disk validation failed [unsupported vmdk file format]": {
-			"streamOptimized", BlameDiskContainer,
-		},
+		// P19; the brackets without a prefix, in lower case, are the words of 2026.
+		"ClientError: Disk validation failed [Unsupported VMDK File Format]":      {"not of the streamOptimized sub-format", BlameDiskContainer},
+		"disk validation failed [unsupported vmdk file format]":                   {"not of the streamOptimized sub-format", BlameDiskContainer},
 		"ClientError: Disk validation failed [Unsupported specified file format]": {"compressed files", BlameFormat},
 		"disk validation failed [unsupported specified file format]":              {"compressed files", BlameFormat},
 		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]": {
-			"cannot read the object", BlameRole,
+			"service role cannot read the object", BlameRole,
 		},
+		"disk validation failed [we do not have access to the given resource. reason 403 forbidden]": {"service role cannot read the object", BlameRole},
 		"ClientError: Disk validation failed [We do not have access to the given resource. Reason 404 Not Found]": {
 			"no longer there", BlameDiskContainer,
 		},
-		"ClientError: Disk validation failed [Unsupported OVA format]": {
-			"one disk in one file", BlameDiskContainer,
+		"disk validation failed [we do not have access to the given resource. reason 404 not found]": {"no longer there", BlameDiskContainer},
+		"ClientError: Disk validation failed [Unsupported OVA format]":                               {"OVA", BlameDiskContainer},
+		"ClientError: Disk validation failed [OVF file parsing error: OVA with chunked disk files is not supported]": {
+			"OVA", BlameDiskContainer,
 		},
-		"ClientError: OVF file parsing error: OVA with chunked disk files is not supported": {
-			"one disk in one file", BlameDiskContainer,
+		"disk validation failed [ovf file parsing error: ova with chunked disk files is not supported]": {"OVA", BlameDiskContainer},
+		"ClientError: Footers not identical":                   {"footers of the VHD", BlameDiskContainer},
+		"footers not identical":                                {"footers of the VHD", BlameDiskContainer},
+		"ClientError: Uncompressed data has an invalid length": {"compressed grain of the VMDK", BlameDiskContainer},
+		"ClientError: Uncompressed data has invalid length":    {"compressed grain of the VMDK", BlameDiskContainer},
+		"uncompressed data has an invalid length":              {"compressed grain of the VMDK", BlameDiskContainer},
+		"ERROR: File uses unsupported compression algorithm 0": {"grains are not compressed", BlameDiskContainer},
+		"file uses unsupported compression algorithm 0":        {"grains are not compressed", BlameDiskContainer},
+		"ClientError:Provided image file was corrupted.":       {"found the image damaged", BlameDiskContainer},
+		"ClientError: Disk validation failed [the disk is larger than 8 TiB, and ImportSnapshot takes no larger one]": {
+			"larger than VM Import takes", BlameDiskContainer,
 		},
-		"ClientError: Footers not identical": {
-			"differencing", BlameDiskContainer,
+		"disk validation failed [the disk is larger than 8 tib, and importsnapshot takes no larger one]": {
+			"larger than VM Import takes", BlameDiskContainer,
 		},
-		"ClientError: Uncompressed data has an invalid length": {"damaged", BlameDiskContainer},
-		"ClientError: Uncompressed data has invalid length":    {"damaged", BlameDiskContainer},
-		"ERROR: File uses unsupported compression algorithm 0": {
-			"not compressed", BlameDiskContainer,
-		},
-		"ClientError:Provided image file was corrupted.":                                   {"damaged", BlameDiskContainer},
-		"Client.InvalidKmsKey.InvalidState":                                                {"KMS key", BlameKMSKey},
-		"Client.InvalidKmsKey.InvalidState: The KMS key provided is in an incorrect state": {"KMS key", BlameKMSKey},
-		"ClientError: No valid partitions. Not a valid volume.": {
-			"operating system", BlameDiskContainer,
-		},
-		"ClientError: Unknown OS / Missing OS files": {
-			"operating system", BlameDiskContainer,
-		},
+		// P10, P20: what the call can be refused for may come from the task, too.
+		"ClientError: " + roleMissing + ".":                                                                          {"external id", BlameRole},
+		strings.ToLower(rightsMissing):                                                                               {"may not do what the message names", BlameRole},
+		"ClientError: " + objectMissing:                                                                              {"may not read it", BlameDiskContainer},
+		"ClientError: The given S3 bucket is not local to the Region":                                                {"another Region than the one", BlameRegion},
+		"Invalid S3 source location":                                                                                 {"a bucket and a key", BlameDiskContainer},
+		"Client.InvalidKmsKey.InvalidState":                                                                          {"could not be encrypted", BlameKMSKey},
+		"Client.InvalidKmsKey.InvalidState: The KMS key provided is in an incorrect state":                           {"could not be encrypted", BlameKMSKey},
+		"ClientError: Unsupported kernel version 5.4.66-gentoo-x86_64":                                               {"operating system inside", BlameDiskContainer},
+		"ClientError: No valid partitions. Not a valid volume.":                                                      {"operating system inside", BlameDiskContainer},
+		"ClientError: Unknown OS / Missing OS files":                                                                 {"operating system inside", BlameDiskContainer},
+		"ClientError: Multiple different grub/menu.lst files found":                                                  {"operating system inside", BlameDiskContainer},
+		"FirstBootFailure: This import request failed":                                                               {"operating system inside", BlameDiskContainer},
+		"ClientError: Invalid configuration - Could not read fstab":                                                  {"operating system inside", BlameDiskContainer},
+		"Client.Unsupported: No bootable partition found.":                                                           {"operating system inside", BlameDiskContainer},
 		"ServerError: an internal error has occurred":                                                                {"AWS's side", BlameNone},
 		`LocalError: write /d/volumes/x: no space left on device; the volume could not be made in the data_dir "/d"`: {"on this machine", BlameNone},
 		"LocalError: create /d/x: Access is denied":                                                                  {"on this machine", BlameNone},
-		"ClientError: Disk validation failed [the object changed while it was read]":                                 {"brackets", BlameDiskContainer},
-		"disk validation failed [something new]":                                                                     {"brackets", BlameDiskContainer},
-		"User cancelled":                                                                                             {"cancelled", BlameNone},
+		"ClientError: Disk validation failed [the object changed while it was read]":                                 {"own words in the brackets", BlameDiskContainer},
+		"disk validation failed [something new]":                                                                     {"own words in the brackets", BlameDiskContainer},
+		"User cancelled":                                                                                             {"was cancelled", BlameNone},
 		"the moon is in the seventh house":                                                                           {},
 		"":                                                                                                           {},
 	} {
@@ -69,13 +83,40 @@ func TestExplainTask(t *testing.T) {
 		if ok != (want.cause != "") || e.Blame != want.blame || !strings.Contains(e.Cause, want.cause) {
 			t.Errorf("%q is explained by %q, blaming %q", message, e.Cause, e.Blame)
 		}
+		matching := 0
+		for n, f := range taskFailures {
+			if ok && f.Cause == e.Cause {
+				reached[n] = true
+			}
+			if want.cause != "" && strings.Contains(f.Cause, want.cause) {
+				matching++
+			}
+		}
+		if matching > 1 {
+			t.Errorf("%q is a part of %d causes", want.cause, matching)
+		}
+	}
+	for n, f := range taskFailures {
+		if !reached[n] {
+			t.Errorf("no example for %q", f.texts)
+		}
 	}
 }
 
+// called is err as the SDK names it by its action.
+func called(operation string, err error) error {
+	return &smithy.OperationError{ServiceID: "EC2", OperationName: operation, Err: err}
+}
+
+// Likewise: every entry has an example, which no other entry catches.
 func TestExplainCall(t *testing.T) {
+	noAction := func(operation string) error {
+		return called(operation, answer(501, "InternalFailure", "The "+strings.ToLower(operation)+" action has not been implemented"))
+	}
+	reached := map[int]bool{}
 	for name, tc := range map[string]struct {
 		err   error
-		cause string // part of it; empty: not in the catalogue
+		cause string // empty: not in the catalogue
 		blame Blame
 	}{
 		"P10 no role": {answer(400, "InvalidParameter", roleMissing), "external id `vmimport`", BlameRole},
@@ -83,63 +124,95 @@ func TestExplainCall(t *testing.T) {
 			answer(400, "InvalidParameter", "The service role <vmimport> does not exist or does not have sufficient permissions for the service to continue"),
 			"vmie.amazonaws.com", BlameRole,
 		},
-		"P10 role without rights": {answer(400, "InvalidParameter", roleRights), "may not do what the message names", BlameRole},
-		"P10 no object":           {answer(400, "InvalidParameter", noObject), "not there", BlameDiskContainer},
+		"P10 role without rights": {answer(400, "InvalidParameter", rightsMissing), "may not do what the message names", BlameRole},
+		"P10 no object":           {answer(400, "InvalidParameter", objectMissing), "may not read it", BlameDiskContainer},
 		"P20 Region": {
 			answer(400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1."),
-			"another Region", BlameRegion,
+			"another Region than the one", BlameRegion,
 		},
 		"P20 Region of a bucket": {
-			answer(400, "InvalidParameter", "The given S3 bucket (images) is not local to the region."), "another Region", BlameRegion,
+			answer(400, "InvalidParameter", "The given S3 bucket (images) is not local to the region."), "another Region than the one", BlameRegion,
 		},
+		"location": {answer(400, "InvalidParameter", "Invalid S3 source location"), "a bucket and a key", BlameDiskContainer},
 		"format": {
-			answer(400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format"), "given format", BlameFormat,
+			answer(400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format"), "of the given format", BlameFormat,
 		},
 		"KMS key": {
-			answer(400, "InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry"),
-			"KMS key", BlameKMSKey,
+			answer(400, "InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request "+
+				"without specifying the key explicitly"), "KMS key cannot be used", BlameKMSKey,
 		},
-		"KMS revoked":   {answer(400, "CustomerKeyHasBeenRevoked", "x"), "KMS key", BlameKMSKey},
-		"KMS code":      {answer(400, "KMS.NotFoundException", "x"), "KMS key", BlameKMSKey},
-		"token":         {answer(400, "IdempotentParameterMismatch", "x"), "client token", BlameClientToken},
-		"tag policy":    {answer(400, "TagPolicyViolation", "x"), "tag policy", BlameTags},
-		"too many tags": {answer(400, "TagLimitExceeded", "x"), "50 tags", BlameTags},
-		"bad tag":       {answer(400, "InvalidTagKey.Malformed", "x"), "tag", BlameTags},
+		"KMS revoked": {answer(400, "CustomerKeyHasBeenRevoked", "x"), "KMS key cannot be used", BlameKMSKey},
+		"KMS code":    {answer(400, "KMS.NotFoundException", "x"), "KMS key cannot be used", BlameKMSKey},
+		"P13 token of another request": {
+			answer(400, "IdempotentParameterMismatch", "The request uses the same client token as a previous, but non-identical request"),
+			"seen this client token", BlameClientToken,
+		},
+		"tag policy":      {answer(400, "TagPolicyViolation", "The tag policy does not allow the specified value for the following tag key: 'cost'."), "tag policy of", BlameTags},
+		"too many tags":   {answer(400, "TagLimitExceeded", "The maximum number of tags for a resource has been reached."), "50 tags", BlameTags},
+		"bad tag":         {answer(400, "InvalidTagKey.Malformed", "x"), "the key or the value of a tag", BlameTags},
+		"reserved tag":    {answer(400, "InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use"), "", BlameNone},
+		"concurrent tags": {answer(400, "ConcurrentTagAccess", "x"), "changing the same tags", BlameTags},
 		"no right to tag": {
 			answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: ec2:CreateTags on resource: y"), "may not tag",
 			BlameTags,
 		},
-		"no right to pass": {
+		"P11 no right to pass": {
 			answer(403, "UnauthorizedOperation", "User: x is not authorized to perform: iam:PassRole on resource: y"),
 			"hand the service role", BlameRole,
 		},
-		"no right":           {answer(403, "UnauthorizedOperation", "Encoded authorization failure message: x"), "do not allow", BlameNone},
-		"bad credentials":    {answer(401, "AuthFailure", "x"), "credentials", BlameNone},
-		"session over":       {answer(400, "RequestExpired", "x"), "clock", BlameNone},
-		"Region not enabled": {answer(401, "OptInRequired", "x"), "not signed up", BlameRegion},
-		"imports at a time":  {answer(400, "ResourceCountLimitExceeded", "x"), "at a time", BlameNone},
-		"snapshot quota":     {answer(400, "SnapshotLimitExceeded", "x"), "quota", BlameNone},
-		"unknown task":       {answer(400, "InvalidConversionTaskId.Malformed", "x"), "does not know this import task", BlameNone},
-		"task is gone":       {ErrGone, "does not know this import task", BlameNone},
-		"in use":             {answer(400, "InvalidSnapshot.InUse", "x"), "AMI", BlameNone},
-		"throttled":          {answer(503, "RequestLimitExceeded", "x"), "throttles", BlameNone},
-		"dry run":            {answer(412, "DryRunOperation", "x"), "dry run", BlameNone},
-		"LocalStack": {
-			answer(501, "InternalFailure", "The import_snapshot action has not been implemented"), "no image import", BlameNone,
+		"no right": {
+			answer(403, "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: abc"),
+			"policies do not allow", BlameNone,
+		},
+		"bad credentials": {
+			answer(401, "AuthFailure", "AWS was not able to validate the provided access credentials"), "does not accept the credentials", BlameNone,
+		},
+		"expired session":    {answer(400, "ExpiredToken", "The security token included in the request is expired"), "session of the credentials", BlameNone},
+		"session over":       {answer(400, "RequestExpired", "Request has expired."), "clock", BlameNone},
+		"blocked":            {answer(403, "Blocked", "This account is currently blocked."), "blocked the account", BlameNone},
+		"Region not enabled": {answer(401, "OptInRequired", "You are not subscribed to this service."), "not signed up", BlameRegion},
+		"imports at a time":  {answer(400, "ResourceCountLimitExceeded", "Resource limit exceeded"), "imports at a time", BlameNone},
+		"snapshot quota":     {answer(400, "SnapshotLimitExceeded", "Maximum allowed snapshot limit exceeded."), "quota", BlameNone},
+		"parameter":          {answer(400, "UnknownParameter", "The parameter TagSpecification is not recognized"), "in this form", BlameNone},
+		"unknown task": {
+			answer(400, "InvalidConversionTaskId.Malformed", "Tasks import-snap-1 not found."), "does not know this import task", BlameNone,
+		},
+		"task is gone":   {ErrGone, "does not know this import task", BlameNone},
+		"P26 too late":   {answer(400, "DeleteConversionTaskError", "x"), "cannot be cancelled", BlameNone},
+		"no snapshot":    {answer(400, "InvalidSnapshot.NotFound", "The snapshot 'snap-1' does not exist."), "does not know the snapshot", BlameNone},
+		"P26 in use":     {answer(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1"), "An AMI still uses", BlameNone},
+		"throttled":      {answer(503, "RequestLimitExceeded", "Request limit exceeded."), "throttles", BlameNone},
+		"P29 dry run":    {answer(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."), "was a dry run", BlameNone},
+		"LocalStack":     {noAction("ImportSnapshot"), "no image import", BlameNone},
+		"moto":           {called("ImportSnapshot", answer(500, "UnknownError", "UnknownError")), "no image import", BlameNone},
+		"floci":          {called("ImportSnapshot", answer(400, "UnsupportedOperation", "Operation ImportSnapshot is not supported.")), "no image import", BlameNone},
+		"ministack":      {called("ImportSnapshot", answer(400, "InvalidAction", "Unknown EC2 action: ImportSnapshot")), "no image import", BlameNone},
+		"a tier call":    {noAction("ModifySnapshotTier"), "does not offer ModifySnapshotTier", BlameNone},
+		"snapshots":      {called("DescribeSnapshots", answer(500, "UnknownError", "UnknownError")), "does not offer DescribeSnapshots", BlameNone},
+		"a cancellation": {called("CancelImportTask", answer(400, "InvalidAction", "x")), "does not offer CancelImportTask", BlameNone},
+		"a poll": {
+			called("DescribeImportSnapshotTasks", answer(400, "UnsupportedOperation", "Operation DescribeImportSnapshotTasks is not supported.")),
+			"does not offer DescribeImportSnapshotTasks", BlameNone,
 		},
 		"LocalStack, no action": {
-			answer(500, "InternalError", "Operation X could not be found for service ServiceModel(ec2)."), "no image import", BlameNone,
+			called("ImportSnapshot", answer(500, "InternalError", "Operation X could not be found for service ServiceModel(ec2).")),
+			"no image import", BlameNone,
 		},
-		"other emulators":    {answer(400, "UnsupportedOperation", "x"), "no image import", BlameNone},
-		"not EC2":            {answer(404, "UnknownError", "x"), "not EC2", BlameNone},
+		"not a missing action": {
+			called("ModifySnapshotTier", answer(400, "UnsupportedOperation", "The snapshot is used by an AMI.")), "", BlameNone,
+		},
+		"local disk":         {answer(400, "LocalError", "database or disk is full"), "make the volume on this machine", BlameNone},
+		"not EC2":            {answer(404, "UnknownError", "UnknownError"), "is not EC2", BlameNone},
 		"service failed":     {answer(500, "InternalError", "An internal error has occurred"), "not known whether", BlameNone},
 		"connection dropped": {dropped(), "not known whether", BlameNone},
 		"no such host": {
 			&smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, "nothing was asked", BlameNone,
 		},
-		"nothing to say":  {answer(400, "InvalidParameterValue", "Value (x) for parameter y is invalid"), "", BlameNone},
-		"no error of EC2": {errors.New("no space left on device"), "", BlameNone},
-		"no error":        {nil, "", BlameNone},
+		"no credentials":     {errors.New("get identity: get credentials: no EC2 IMDS role found"), "No usable AWS credentials", BlameNone},
+		"a certificate":      {&smithyhttp.RequestSendError{Err: x509.UnknownAuthorityError{}}, "not trusted", BlameNone},
+		"P9 nothing to say":  {answer(400, "InvalidParameterValue", "Value (x) for parameter y is invalid"), "", BlameNone},
+		"P9 no error of EC2": {errors.New("no space left on device"), "", BlameNone},
+		"P9 no error at all": {nil, "", BlameNone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tc.err
@@ -150,7 +223,25 @@ func TestExplainCall(t *testing.T) {
 			if ok != (tc.cause != "") || e.Blame != tc.blame || !strings.Contains(e.Cause, tc.cause) {
 				t.Errorf("explained by %q, blaming %q", e.Cause, e.Blame)
 			}
+			if !ok {
+				return
+			}
+			reached[slices.IndexFunc(callFailures, func(f callFailure) bool { return f.matches(err, codeOf(err), textOf(err)) })] = true
+			causes := map[string]bool{}
+			for _, f := range callFailures {
+				if cause := strings.Replace(f.Cause, theAction, operationOf(err), 1); strings.Contains(cause, tc.cause) {
+					causes[cause] = true
+				}
+			}
+			if len(causes) > 1 {
+				t.Errorf("%q is a part of %d causes", tc.cause, len(causes))
+			}
 		})
+	}
+	for n, f := range callFailures {
+		if !reached[n] {
+			t.Errorf("no example for %q %q %s", f.codes, f.texts, f.sign)
+		}
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	roleMissing = "The service role vmimport provided does not exist or does not have sufficient permissions"
-	roleRights  = `User: arn:aws:sts::123456789012:assumed-role/vmimport/vm_import_image-1 is not authorized to perform: s3:GetObject on resource: ` +
+	roleMissing   = "The service role vmimport provided does not exist or does not have sufficient permissions"
+	rightsMissing = `User: arn:aws:sts::123456789012:assumed-role/vmimport/vm_import_image-1 is not authorized to perform: s3:GetObject on resource: ` +
 		`"arn:aws:s3:::images/disk.vmdk" because no identity-based policy allows the s3:GetObject action`
-	noObject = "User does not have access to the S3 object (images/disk.vmdk)"
+	objectMissing = "User does not have access to the S3 object (images/disk.vmdk)"
 )
 
 // failing answers the first n calls with err.
@@ -60,13 +60,13 @@ func TestStart(t *testing.T) {
 			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleMissing))}, calls: 4, within: 20 * time.Second,
 		},
 		"P10 role without rights": {
-			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", roleRights))}, calls: 4, within: 20 * time.Second,
+			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", rightsMissing))}, calls: 4, within: 20 * time.Second,
 		},
 		"P10 no access to the object": {
-			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", noObject))}, calls: 4, within: 20 * time.Second,
+			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", objectMissing))}, calls: 4, within: 20 * time.Second,
 		},
 		"P10 an endpoint that says why": {
-			api:   &fake{onImport: failing(always, answer(400, "InvalidParameter", noObject+". The bucket \"images\" is not mapped to a directory"))},
+			api:   &fake{onImport: failing(always, answer(400, "InvalidParameter", objectMissing+". The bucket \"images\" is not mapped to a directory"))},
 			calls: 1, fails: "not mapped",
 		},
 		"P11 the role never comes": {
