@@ -94,17 +94,26 @@ func (s Settings) ResolveRegion(ctx context.Context) (string, error) {
 			return region, nil
 		}
 	}
+	shared, err := s.sharedProfile(ctx)
+	if err != nil {
+		return "", fmt.Errorf("cannot find the Region: %w", err)
+	}
+	return shared.Region, nil
+}
+
+// sharedProfile is the profile of the shared files; nothing where none is named and there is none.
+func (s Settings) sharedProfile(ctx context.Context) (config.SharedConfig, error) {
 	files := awsbase.Config{
 		SharedConfigFiles:      orEnvironment(s.SharedConfigFiles, "AWS_CONFIG_FILE"),
 		SharedCredentialsFiles: orEnvironment(s.SharedCredentialsFiles, "AWS_SHARED_CREDENTIALS_FILE"),
 	}
 	configFiles, err := files.ResolveSharedConfigFiles()
 	if err != nil {
-		return "", fmt.Errorf("cannot find the Region: %w", err)
+		return config.SharedConfig{}, err
 	}
 	credentialsFiles, err := files.ResolveSharedCredentialsFiles()
 	if err != nil {
-		return "", fmt.Errorf("cannot find the Region: %w", err)
+		return config.SharedConfig{}, err
 	}
 	profile := first(s.Profile, os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"))
 	shared, err := config.LoadSharedConfigProfile(ctx, first(profile, "default"), func(o *config.LoadSharedConfigOptions) {
@@ -117,12 +126,12 @@ func (s Settings) ResolveRegion(ctx context.Context) (string, error) {
 	})
 	var missing config.SharedConfigProfileNotExistError
 	if errors.As(err, &missing) && profile == "" {
-		return "", nil
+		return config.SharedConfig{}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot find the Region in profile %q of the shared files: %w", first(profile, "default"), err)
+		return config.SharedConfig{}, fmt.Errorf("profile %q of the shared files: %w", first(profile, "default"), err)
 	}
-	return shared.Region, nil
+	return shared, nil
 }
 
 // base are the settings as aws-sdk-go-base takes them.

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-log/tflog"
-
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
@@ -160,6 +158,6 @@ func (d *providerData) dial(ctx context.Context, region string) (*connection, er
 
 func importer(client *awsclient.Client) *importtask.Importer {
 	i := importtask.New(client.EC2)
-	i.Log = tflog.Info
+	i.Log = logInfo
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 )
 
@@ -26,15 +28,15 @@ func callFailed(summary, what string, err error) diag.Diagnostic {
 }
 
 // importFailed is an import that EC2 gave up.
-func importFailed(m *importSnapshotModel, region, progress string, failure *importtask.FailedError) diag.Diagnostic {
+func importFailed(ctx context.Context, m *importSnapshotModel, conn *connection, progress string, failure *importtask.FailedError) diag.Diagnostic {
 	message := aws.ToString(failure.Task.Detail.StatusMessage)
 	explanation, known := importtask.ExplainTask(message)
 	if message == "" {
 		message = "(EC2 gives no reason)"
 	}
 	var detail strings.Builder
-	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s", message, explanationText(explanation, known))
-	facts(&detail, m, region, progress, failure.Elapsed)
+	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s%s", message, explanationText(explanation, known), conn.roleText(ctx, m, explanation))
+	facts(&detail, m, conn.Region, progress, failure.Elapsed)
 	if !m.ClientToken.IsNull() {
 		fmt.Fprintf(&detail, "\nclient_token = %q stands for this failed import: change it before the next apply, else EC2 may answer with the same failed task.", m.ClientToken.ValueString())
 	}
@@ -42,12 +44,32 @@ func importFailed(m *importSnapshotModel, region, progress string, failure *impo
 }
 
 // startFailed is an import that never began. An interrupt is told from a refusal, and where EC2 may have taken the import all the same that is said.
-func startFailed(ctx context.Context, m *importSnapshotModel, region string, err error) diag.Diagnostic {
+func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, err error) diag.Diagnostic {
 	if ctx.Err() != nil {
-		return diag.NewErrorDiagnostic("Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.",
-			sourceText(ctx, m), region, err))
+		return blame(importtask.BlameNone, "Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.",
+			sourceText(ctx, m), conn.Region, err))
 	}
-	return callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), region), err)
+	refusal := callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
+	explanation, _ := importtask.ExplainCall(err)
+	role := conn.roleText(ctx, m, explanation)
+	if role == "" || importtask.IsCode(err, "UnauthorizedOperation") { // the caller may not pass it: its trust has no part in that
+		return refusal
+	}
+	return blame(explanation.Blame, refusal.Summary(), refusal.Detail()+"\n\n"+strings.TrimSpace(role))
+}
+
+// roleText is what IAM says of the service role where it is to blame: EC2 has the same words for all that can be wrong with one (P11, W6). Where IAM
+// may not be asked, or is not there, it is "".
+func (c *connection) roleText(ctx context.Context, m *importSnapshotModel, e importtask.Explanation) string {
+	if e.Blame != importtask.BlameRole || c.IAM == nil {
+		return ""
+	}
+	text, err := importtask.ExplainRole(ctx, c.IAM, m.RoleName.ValueString(), c.Region)
+	if err != nil {
+		logDebug(ctx, "cannot look at the service role", map[string]any{"error": err.Error()})
+		return ""
+	}
+	return "Role: " + text + "\n\n"
 }
 
 // waitEnded is a wait that ended without the import's end: no time left, or EC2 does not answer, or what it made is gone. The object stays in the
@@ -126,8 +148,9 @@ func explanationText(e importtask.Explanation, known bool) string {
 	return fmt.Sprintf("Cause: %s\nCure: %s\n\n", e.Cause, e.Cure)
 }
 
-// blame puts a diagnostic on the attribute at fault.
+// blame puts a diagnostic on the attribute at fault. What others said is in it, so it is masked.
 func blame(b importtask.Blame, summary, detail string) diag.Diagnostic {
+	detail = awsclient.Redact(detail)
 	if at, ok := blamed[b]; ok {
 		return diag.NewAttributeErrorDiagnostic(at, summary, detail)
 	}
@@ -162,12 +185,30 @@ func asFailed(err error) *importtask.FailedError {
 
 // logTask writes one line for each change of a task, so that TF_LOG=INFO follows an import (W12).
 func logTask(ctx context.Context, task importtask.Task, elapsed time.Duration) {
-	tflog.Info(ctx, "import task "+task.ID, map[string]any{
-		"task_id": task.ID, "status": task.Status(), "message": aws.ToString(task.Detail.StatusMessage),
+	logInfo(ctx, "import task "+task.ID, map[string]any{
+		"task": task.ID, "status": task.Status(), "message": aws.ToString(task.Detail.StatusMessage),
 		"progress": aws.ToString(task.Detail.Progress), "elapsed": elapsed.Round(time.Second).String(),
 	})
 }
 
-func logDebug(ctx context.Context, message string, fields map[string]any) {
-	tflog.Debug(ctx, message, fields)
+func logInfo(ctx context.Context, message string, fields ...map[string]any) {
+	tflog.Info(ctx, awsclient.Redact(message), withoutSecrets(fields)...)
+}
+
+func logDebug(ctx context.Context, message string, fields ...map[string]any) {
+	tflog.Debug(ctx, awsclient.Redact(message), withoutSecrets(fields)...)
+}
+
+// withoutSecrets masks what EC2, the network and images' URLs bring into the log.
+func withoutSecrets(fields []map[string]any) []map[string]any {
+	masked := make([]map[string]any, len(fields))
+	for i, m := range fields {
+		masked[i] = maps.Clone(m)
+		for name, value := range m {
+			if text, ok := value.(string); ok {
+				masked[i][name] = awsclient.Redact(text)
+			}
+		}
+	}
+	return masked
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 )
 
@@ -121,7 +122,7 @@ func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Di
 			"the next apply imports the image anew.", taskID, region))
 		return true, diags
 	case task.Outcome() == importtask.Failed:
-		message := aws.ToString(task.Detail.StatusMessage)
+		message := awsclient.Redact(aws.ToString(task.Detail.StatusMessage))
 		diags.AddWarning("Unfinished Import Has Failed", fmt.Sprintf("The import task %s in %s has ended with status %s: %s\n\n%sIt is dropped from the state; "+
 			"the next apply imports the image anew.", taskID, region, task.Status(), message, explanationText(importtask.ExplainTask(message))))
 		return true, diags

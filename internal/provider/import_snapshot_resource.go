@@ -80,7 +80,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	in.TagSpecifications = m.tagSpecifications(conn.Region, in, r.data.tags.defaults)
 	task, err := conn.Tasks.Start(limited, in)
 	if err != nil {
-		resp.Diagnostics.Append(startFailed(ctx, &m, conn.Region, err))
+		resp.Diagnostics.Append(startFailed(ctx, &m, conn, err))
 		if importtask.IsCode(err, "IdempotentParameterMismatch") {
 			r.warnOfOrphans(ctx, &m, marker(conn.Region, in), &resp.Diagnostics)
 		}
@@ -118,7 +118,7 @@ func (r *importSnapshotResource) finish(
 		return false
 	case failure != nil:
 		m.setTask(failure.Task)
-		diags.Append(importFailed(m, conn.Region, progress, failure))
+		diags.Append(importFailed(ctx, m, conn, progress, failure))
 		return true
 	case ctx.Err() != nil:
 		diags.AddWarning("Import Continues", fmt.Sprintf("The apply was interrupted; the import task %s in %s was not cancelled and continues. "+

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awsclient"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
@@ -72,8 +73,28 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 			resp.Diagnostics.AddAttributeError(path.Root("endpoints"), "Endpoint and Local Backend", fmt.Sprintf(
 				"endpoints has ec2 = %q, but local answers EC2 in this process. Remove one of the two.", data.settings.Endpoints.EC2))
 		}
+		if data.local == nil {
+			resp.Diagnostics.Append(dummyKey(ctx, data.settings)...)
+		}
 	}
 	resp.ResourceData = data
+}
+
+// dummyKey warns where the keys of an emulator would meet AWS itself: the endpoint was forgotten, and what AWS says of the keys does not help.
+func dummyKey(ctx context.Context, settings awsclient.Settings) (diags diag.Diagnostics) {
+	key := settings.DummyKey(ctx)
+	if key == "" {
+		return nil
+	}
+	detail := fmt.Sprintf("The access key %q is one that emulators take, but no endpoint is set, so AWS itself would be asked, and would refuse it. To use an emulator name it in "+
+		"endpoints { ec2 = \"http://...\" } or in AWS_ENDPOINT_URL_EC2 (AWS_ENDPOINT_URL: all services); to import without AWS set local = {}; to import on AWS "+
+		"give keys of an account.", key)
+	if settings.AccessKey != "" {
+		diags.AddAttributeWarning(path.Root("access_key"), "Dummy Credentials for AWS", detail)
+	} else {
+		diags.AddWarning("Dummy Credentials for AWS", detail)
+	}
+	return diags
 }
 
 // Resources lists what the provider manages.
