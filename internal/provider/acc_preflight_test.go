@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"encoding/binary"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -38,15 +39,16 @@ var bad = map[string]struct {
 	image  []byte
 	says   string // of preflight
 	words  string // of VM Import
+	cure   string // by the image's own name
 	format string
 }{
-	"gzip":               {append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), make([]byte, 4096)...), "(?i)gzip", "Unsupported specified file format", "GZIP"},
-	"qcow2":              {append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 64<<10)...), "(?i)qcow2", "Unsupported specified file format", "QCOW2"},
-	"html":               {[]byte("<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"), "(?i)html", "Unsupported specified file format", "HTML"},
-	"empty":              {nil, "(?i)empty", "Unsupported specified file format", "EMPTY"},
-	"monolithicSparse":   {hosted(), "(?i)stream-?optimized", "Unsupported VMDK File Format", "VMDK"},
-	"truncated VMDK":     {vmdk()[:len(vmdk())-1024], "(?i)truncated|footer|end", "ClientError", "VMDK"},
-	"VMDK of wrong kind": {append([]byte("KDMV\x63\x00\x00\x00"), make([]byte, 4096)...), "(?i)version", "ClientError", "VMDK"},
+	"gzip":               {append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), make([]byte, 4096)...), "(?i)gzip", "Unsupported specified file format", "`gzip -dc disk.vmdk > NEW`", "GZIP"},
+	"qcow2":              {append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 64<<10)...), "(?i)qcow2", "Unsupported specified file format", "-O vmdk -o subformat=streamOptimized disk.vmdk NEW.vmdk`", "QCOW2"},
+	"html":               {[]byte("<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"), "(?i)html", "Unsupported specified file format", "`head -c 500 disk.vmdk`", "HTML"},
+	"empty":              {nil, "(?i)empty", "Unsupported specified file format", "`ls -l disk.vmdk`", "EMPTY"},
+	"monolithicSparse":   {hosted(), "(?i)stream-?optimized", "Unsupported VMDK File Format", "`terraform-provider-ec2 convert --to vmdk disk.vmdk NEW.vmdk`", "VMDK"},
+	"truncated VMDK":     {vmdk()[:len(vmdk())-1024], "(?i)truncated|footer|end", "ClientError", "", "VMDK"},
+	"VMDK of wrong kind": {append([]byte("KDMV\x63\x00\x00\x00"), make([]byte, 4096)...), "(?i)version", "ClientError", "", "VMDK"},
 }
 
 // TestRule6Preflight (P19): a bad image is a warning in the plan, an error in the apply before EC2 is asked, and without preflight EC2's own failure.
@@ -65,7 +67,7 @@ func TestRule6Preflight(t *testing.T) {
 			if o != nil || len(d) != 1 || !d.HasError() || d[0].Path != "disk_container" || !regexp.MustCompile(test.says).MatchString(d[0].Detail) {
 				t.Errorf("want an error at disk_container that says %q, got\n%s", test.says, d)
 			}
-			if missing := lacks(d.String(), "s3://images/disk.vmdk", test.words, "Cause: "); len(missing) > 0 {
+			if missing := lacks(d.String(), "s3://images/disk.vmdk", test.words, "Cause: ", "Cure: ", test.cure); len(missing) > 0 {
 				t.Errorf("the error lacks %q:\n%s", missing, d)
 			}
 			if calls := e.Changes(); len(calls) > 0 {
@@ -94,6 +96,25 @@ func TestRule6PreflightSource(t *testing.T) {
 		http.Error(w, "<Error><Code>PermanentRedirect</Code></Error>", http.StatusMovedPermanently)
 		return true
 	}
+	answer := func(status int, header ...string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "<html><body>This page is not what you asked for.</body></html>")
+			return true
+		}
+	}
+	malformed := answer(http.StatusBadRequest, "X-Amz-Bucket-Region", "eu-central-1", "Content-Type", "application/xml")
+	headBucket := func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Trim(r.URL.Path, "/") == "images" {
+			return answer(http.StatusForbidden, "X-Amz-Bucket-Region", "eu-central-1")(w, r)
+		}
+		return answer(http.StatusBadRequest)(w, r)
+	}
+	named := with()
+	named["disk_container"] = map[string]any{"url": "https://images.s3.eu-central-1.amazonaws.com/disk.vmdk"}
 	broken := func(w http.ResponseWriter, _ *http.Request) bool { panic(http.ErrAbortHandler) }
 	raw := with()
 	raw["disk_container"] = map[string]any{"url": "s3://images/disk.vmdk", "format": "raw"}
@@ -112,9 +133,25 @@ func TestRule6PreflightSource(t *testing.T) {
 		"sound":              {config: with(), imports: 1, importable: true},
 		"no permission":      {config: with(), s3: forbidden, imports: 1},
 		"S3 out of order":    {config: with("timeouts", map[string]any{"create": "1m"}), s3: broken, imports: 1},
+		"S3 is overloaded":   {config: with(), s3: answer(http.StatusServiceUnavailable), imports: 1},
+		"a proxy's page":     {config: with(), s3: answer(http.StatusOK, "Content-Type", "text/html"), imports: 1},
+		"a proxy's 404":      {config: with(), s3: answer(http.StatusNotFound, "Content-Type", "text/html"), imports: 1},
+		"a proxy wants keys": {config: with(), s3: answer(http.StatusProxyAuthRequired, "Content-Type", "text/html"), imports: 1},
 		"preflight = false":  {config: with("preflight", false), imports: 1},
 		"RAW on a VMDK":      {config: raw, planned: "VMDK", applied: "VMDK", path: "disk_container.format", imports: 1, importable: true},
 		"P20 another Region": {config: with(), s3: elsewhere, planned: "eu-central-1", applied: "eu-central-1", path: "disk_container", refused: true},
+		"P20 another Region, 400": {
+			config: with(), s3: malformed, planned: "eu-central-1, not in us-east-1", applied: "eu-central-1, not in us-east-1", path: "disk_container", refused: true,
+		},
+		"P20 another Region, by HeadBucket": {
+			config: with(), s3: headBucket, planned: "eu-central-1, not in us-east-1", applied: "eu-central-1, not in us-east-1", path: "disk_container", refused: true,
+		},
+		"P20 a URL that names another": {
+			config: named, planned: "Region eu-central-1", applied: "(us-east-1)", path: "disk_container", imports: 1, importable: true,
+		},
+		"P20 a URL that names another, no permission": {
+			config: named, s3: forbidden, planned: "Region eu-central-1", applied: "(us-east-1)", path: "disk_container", imports: 1,
+		},
 		"P10 missing object": {config: missing, applied: "no such object", path: "disk_container", refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
