@@ -52,3 +52,43 @@ func TestP25Tiers(t *testing.T) {
 		})
 	}
 }
+
+// TestP25MovedBefore: the move was asked for by an apply that was killed before it could write so down, or by hand. EC2 refuses to be asked again, and
+// what was wanted is on its way all the same.
+func TestP25MovedBefore(t *testing.T) {
+	config := with("client_token", "a", "storage_tier", "archive")
+	settled := func(t *testing.T, e *acctest.EC2, o *acctest.Object, d acctest.Diagnostics) {
+		t.Helper()
+		if len(d) > 0 || o == nil || o.Text("storage_tier") != "archive" {
+			t.Fatalf("kept: %t, %v", o != nil, d)
+		}
+		c := acctest.NewCore(t, e.Config())
+		o, d = c.Read(o)
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		if p, d := c.Plan(o, config); len(d) > 0 || p.Action != "no-op" {
+			t.Errorf("the second plan: %s, %v", p.Action, d)
+		}
+	}
+	t.Run("the same import is created again", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		if _, d := acctest.NewCore(t, e.Config()).Create(config); len(d) > 0 {
+			t.Fatal(d)
+		}
+		o, d := acctest.NewCore(t, e.Config()).Create(config)
+		settled(t, e, o, d)
+	})
+	t.Run("by hand", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		o, d := acctest.NewCore(t, e.Config()).Create(with("client_token", "a"))
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		e.Call(t, "ModifySnapshotTier", here, "SnapshotId", o.Text("snapshot_id"), "StorageTier", "archive")
+		o, d = acctest.NewCore(t, e.Config()).Change(o, config)
+		settled(t, e, o, d)
+	})
+}

@@ -47,6 +47,20 @@ func TestP13SharedToken(t *testing.T) {
 			t.Error("a second resource with the same token is planned")
 		}
 	})
+	// Terraform's destroy refreshes first, and then plans what it found gone as if it were to be made anew.
+	t.Run("of an import that is gone", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		o := created(t, e)
+		e.Call(t, "DeleteSnapshot", here, "SnapshotId", o.Text("snapshot_id"))
+		if o, d := c.Read(o); o != nil || d.HasError() {
+			t.Fatalf("the deleted snapshot is read as %v: %v", o, d)
+		}
+		if _, d := c.Plan(nil, config); d.HasError() {
+			t.Errorf("what is gone stands in the way: %v", d)
+		}
+	})
 	t.Run("of a twin in the same apply", func(t *testing.T) {
 		t.Parallel()
 		e := newEC2(t)

@@ -83,6 +83,13 @@ func (d *providerData) noteToken(m *importSnapshotModel) {
 	d.tokens[m.Region.ValueString()+" "+m.ClientToken.ValueString()] = true
 }
 
+// forgetToken is for a resource that is gone. Terraform's destroy plans it anew behind that refresh, and must not be refused.
+func (d *providerData) forgetToken(m *importSnapshotModel) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.tokens, m.Region.ValueString()+" "+m.ClientToken.ValueString())
+}
+
 // tokenInUse reports whether a new import would share its token with a resource in the state: with one that it replaces, for a reason that the plan
 // of the provider does not see (taint, -replace, replace_triggered_by), or with a twin.
 func (d *providerData) tokenInUse(m *importSnapshotModel) bool {

@@ -183,7 +183,7 @@ func (r *importSnapshotResource) settle(ctx context.Context, conn *connection, m
 	}
 	m.setSnapshot(snapshot, conn.Partition, conn.Region)
 	if !wanted.IsNull() && !wanted.IsUnknown() && wanted.ValueString() != tierOf(snapshot) {
-		if err := conn.moveTier(ctx, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
+		if err := conn.reachTier(ctx, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
 			diags.Append(warning(callFailed("Storage Tier Not Changed", fmt.Sprintf("The image is imported as %s, but it could not be moved to %s; "+
 				"the next apply tries again and imports nothing anew", id, wanted.ValueString()), err)))
 		}
@@ -224,6 +224,7 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 		return
 	}
 	if gone {
+		r.data.forgetToken(&m)
 		resp.State.RemoveResource(ctx)
 		return
 	}

@@ -151,6 +151,20 @@ func (c *connection) usersOf(ctx context.Context, id string) string {
 	return "; still used by " + strings.Join(names, ", ") + ": deregister it, then destroy again"
 }
 
+// reachTier moves the snapshot to tier, unless it is there or on its way: EC2 refuses to be asked again, as it may have been by hand, or by an apply that
+// was killed before it could write so down (P25).
+func (c *connection) reachTier(ctx context.Context, id, tier string, days types.Int64) error {
+	refused := c.moveTier(ctx, id, tier, days)
+	if refused == nil {
+		return nil
+	}
+	s, err := c.snapshot(ctx, id)
+	if err == nil && s != nil && c.observedTier(ctx, *s, types.StringValue(tier)).ValueString() == tier {
+		return nil
+	}
+	return refused
+}
+
 // moveTier asks EC2 to move the snapshot to tier; EC2 takes hours to do it, and nothing waits (P25).
 func (c *connection) moveTier(ctx context.Context, id, tier string, days types.Int64) error {
 	if tier == string(ec2types.StorageTierArchive) {
@@ -174,8 +188,9 @@ func (c *connection) changeTier(ctx context.Context, id string, m, prior *import
 		if err != nil || s == nil || s.RestoreExpiryTime == nil {
 			return err
 		}
+		return c.moveTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays)
 	}
-	return c.moveTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays)
+	return c.reachTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays)
 }
 
 // observedTier is the tier for the state. A tier in motion counts as reached: the move was asked for, and no second plan shall ask again (P25).
