@@ -28,6 +28,7 @@ type EC2 struct {
 
 	mu       sync.Mutex
 	hooks    map[string][]Hook
+	see      func(*Request, Stage) bool // nil: nobody watches
 	requests []*Request
 	keys     map[string]string // KMS: what is asked for to key ARN
 	s3Hook   func(w http.ResponseWriter, r *http.Request) bool
@@ -116,6 +117,29 @@ func (e *EC2) On(action string, h Hook) {
 	e.hooks[action] = append([]Hook{h}, e.hooks[action]...)
 }
 
+// Stage is how far a call has come.
+type Stage int
+
+// The stages of a call, in their order.
+const (
+	Arrived    Stage = iota // and nothing has seen it
+	CarriedOut              // and its answer is not sent
+	Answered                // to the last byte
+)
+
+func (s Stage) String() string { return [...]string{"arrived", "carried out", "answered"}[s] }
+
+// Watch shows every call at each of its stages, in place of who watched before; the call waits for see. Where see returns false before the answer,
+// the connection is cut there.
+func (e *EC2) Watch(see func(r *Request, s Stage) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.see = see
+}
+
+// Left is closed when the caller has gone without waiting for the answer.
+func (r *Request) Left() <-chan struct{} { return r.http.Context().Done() }
+
 // Calm takes the hooks of some actions away, all hooks where none is named.
 func (e *EC2) Calm(actions ...string) {
 	e.mu.Lock()
@@ -182,15 +206,25 @@ func (e *EC2) serve(w http.ResponseWriter, r *http.Request) {
 		request.Region = m[1]
 	}
 	e.mu.Lock()
-	hooks := slices.Concat(e.hooks[""], e.hooks[request.Action])
+	hooks, see := slices.Concat(e.hooks[""], e.hooks[request.Action]), e.see
 	e.mu.Unlock()
 
-	answer := e.through(request, hooks)
+	var answer *Answer
+	if see == nil {
+		answer = e.through(request, hooks)
+	} else if see(request, Arrived) {
+		if answer = e.through(request, hooks); !see(request, CarriedOut) {
+			answer = nil
+		}
+	}
 	e.mu.Lock()
 	request.Answer = answer
 	e.requests = append(e.requests, request)
 	e.mu.Unlock()
 	send(w, answer)
+	if see != nil && !answer.reset && http.NewResponseController(w).Flush() == nil {
+		see(request, Answered)
+	}
 }
 
 func send(w http.ResponseWriter, a *Answer) {
@@ -209,14 +243,13 @@ func send(w http.ResponseWriter, a *Answer) {
 	for name, values := range a.Header {
 		w.Header()[name] = values
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	w.WriteHeader(a.Status)
 	if a.cut {
-		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
-		w.WriteHeader(a.Status)
 		_, _ = io.WriteString(w, a.Body[:len(a.Body)/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	w.WriteHeader(a.Status)
 	_, _ = io.WriteString(w, a.Body)
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,11 +44,15 @@ var disk = sync.OnceValues(func() (raw, image []byte) {
 	return raw, testimage.StreamOptimized(testimage.GDAtEnd, raw)
 })
 
-// site is a user's working directory with its own local backend and state.
+// site is a user's working directory with its own backend and state.
 type site struct {
 	acctest.Local
-	t   *testing.T
-	dir string
+	t       *testing.T
+	dir     string
+	account string
+	raw     []byte       // content of the image
+	front   *acctest.EC2 // what the provider talks to; nil where its backend is within it
+	running atomic.Bool  // whether front says that imports run
 }
 
 // settings are what the tests vary; zero fields take what most want.
@@ -59,8 +64,8 @@ type settings struct {
 
 func newSite(t *testing.T, c settings) *site {
 	t.Helper()
-	s := &site{Local: acctest.NewLocal(t), t: t, dir: t.TempDir()}
-	_, image := disk()
+	raw, image := disk()
+	s := &site{Local: acctest.NewLocal(t), t: t, dir: t.TempDir(), account: account, raw: raw}
 	s.Put(t, "disk.vmdk", image)
 	s.configure(c)
 	return s
@@ -79,8 +84,12 @@ func (s *site) configure(c settings) {
 	if c.timeout != 0 {
 		more += fmt.Sprintf("  timeouts = { create = %q }\n", c.timeout)
 	}
-	s.write("main.tf", "terraform {\n  required_providers {\n    ec2 = { source = \"ec2-import-snapshot/ec2\" }\n  }\n}\n"+
-		s.Provider(fmt.Sprintf("simulate = { task_duration = %q }", c.duration), "")+`
+	provider := s.Provider(fmt.Sprintf("simulate = { task_duration = %q }", c.duration), "")
+	if s.front != nil {
+		provider = s.front.Provider("")
+		more += "  storage_tier = \"archive\"\n" // for the call that it takes
+	}
+	s.write("main.tf", "terraform {\n  required_providers {\n    ec2 = { source = \"ec2-import-snapshot/ec2\" }\n  }\n}\n"+provider+`
 resource "ec2_import_snapshot" "disk" {
   disk_container = {
     format      = "VMDK"
@@ -187,8 +196,8 @@ func (s *site) backend() backend {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	e := localec2.New(localec2.Config{DataDir: s.DataDir, AccountID: account, Strict: true})
-	client, err := awsclient.NewLocal(e.Transport(), awsclient.Settings{MaxRetries: aws.Int64(0)}, region, account)
+	e := localec2.New(localec2.Config{DataDir: s.DataDir, AccountID: s.account, Strict: true})
+	client, err := awsclient.NewLocal(e.Transport(), awsclient.Settings{MaxRetries: aws.Int64(0)}, region, s.account)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -248,9 +257,11 @@ func (s *site) good(task string, imports int) {
 	if have.disk == nil || have.disk.Snapshot == nil || have.disk.Status != "" {
 		t.Fatalf("the state has %+v, want a finished, untainted import", have.disk)
 	}
-	if strays := s.Strays(t, have.disk.VolumePath); len(strays) > 0 {
-		t.Errorf("stray files: %v", strays)
+	path := filepath.Join(s.DataDir, "volumes", *have.disk.Snapshot+".raw")
+	if s.front == nil && have.disk.VolumePath != path {
+		t.Errorf("the state has the volume %q, want %q", have.disk.VolumePath, path)
 	}
+	s.noStrays(path)
 	if task != "" && have.disk.Task != task {
 		t.Errorf("imported by %s, but %s was under way", have.disk.Task, task)
 	}
@@ -267,13 +278,12 @@ func (s *site) good(task string, imports int) {
 			t.Errorf("%s is %s, want %s", id, status, want)
 		}
 	}
-	raw, _ := disk()
-	volume, err := os.ReadFile(have.disk.VolumePath)
+	volume, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := sha256.Sum256(volume), sha256.Sum256(raw); got != want {
-		t.Errorf("the volume has %d bytes with SHA-256 %x, the image %d with %x", len(volume), got, len(raw), want)
+	if got, want := sha256.Sum256(volume), sha256.Sum256(s.raw); got != want {
+		t.Errorf("the volume has %d bytes with SHA-256 %x, the image %d with %x", len(volume), got, len(s.raw), want)
 	}
 	if have.input == nil || *have.input != *have.disk.Snapshot {
 		t.Errorf("the dependent has %s, want %s", aws.ToString(have.input), *have.disk.Snapshot)
@@ -298,8 +308,16 @@ func (s *site) destroy() {
 			t.Errorf("still under way after destroy:%s", b)
 		}
 	}
-	if strays := s.Strays(t); len(strays) > 0 {
-		t.Errorf("files left after destroy: %v", strays)
+	s.noStrays()
+}
+
+// noStrays checks that no file belongs to nothing. A backend within the provider has ended with it; one that lives on may have a file open yet.
+func (s *site) noStrays(volumes ...string) {
+	s.t.Helper()
+	if s.front != nil {
+		until(s.t, "no stray file", func() bool { return len(s.Strays(s.t, volumes...)) == 0 })
+	} else if strays := s.Strays(s.t, volumes...); len(strays) > 0 {
+		s.t.Errorf("stray files: %v", strays)
 	}
 }
 
