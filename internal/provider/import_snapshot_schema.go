@@ -79,9 +79,10 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Validators:          []validator.Map{tagMap{}},
 			},
 			"source_hash": schema.StringAttribute{
-				MarkdownDescription: "Any text that stands for the image's content, for example `filesha256(\"disk.vmdk\")`. A change imports the image again.",
-				Optional:            true,
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Any text that stands for the image's content, for example `filesha256(\"disk.vmdk\")`. A change imports the image again. " +
+					"A new image at the same key alone does not: plans warn of it.",
+				Optional:   true,
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"storage_tier": schema.StringAttribute{
 				MarkdownDescription: "`standard` or `archive`. The move is asked for, not waited for: archiving or restoring takes EC2 up to 72 hours.",
@@ -99,10 +100,11 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Optional:            true,
 			},
 			"preflight": schema.BoolAttribute{
-				MarkdownDescription: "Look at the image (its head and tail) just before importing, and refuse what VM Import would certainly refuse, minutes later. Default `true`.",
-				Optional:            true,
-				Computed:            true,
-				Default:             booldefault.StaticBool(true),
+				MarkdownDescription: "Look at the image just before importing, at 1 MiB of it at most, and refuse what VM Import would certainly refuse, minutes later. " +
+					"Later plans ask whether the object is still the one that was imported, by its ETag, and warn if it is not. Default `true`.",
+				Optional: true,
+				Computed: true,
+				Default:  booldefault.StaticBool(true),
 			},
 			"region": schema.StringAttribute{
 				MarkdownDescription: "Region of the import, where it is not the provider's. A change replaces the snapshot.",
@@ -258,7 +260,7 @@ func taskDetailAttribute() schema.Attribute {
 
 func sourceAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "What `preflight` saw of the image just before the import; null where it could not look.",
+		MarkdownDescription: "What `preflight` saw of the image just before the import; null where it could not look. Of a large image, headers and footers decide.",
 		Computed:            true,
 		Attributes: map[string]schema.Attribute{
 			"format":             computedString("Format by content, such as `VMDK`."),
@@ -267,8 +269,8 @@ func sourceAttribute() schema.Attribute {
 			"object_size_bytes":  schema.Int64Attribute{MarkdownDescription: "Size of the object in bytes.", Computed: true},
 			"etag":               computedString("ETag of the object."),
 			"version_id":         computedString("Version of the object, in a versioned bucket."),
-			"importable":         schema.BoolAttribute{MarkdownDescription: "Whether VM Import takes the image as it is.", Computed: true},
-			"reason":             computedString("Why not, with the cure."),
+			"importable":         schema.BoolAttribute{MarkdownDescription: "Whether VM Import takes the image as it is; null where 1 MiB of it does not tell.", Computed: true},
+			"reason":             computedString("Why not, with the cure, or why that is not known."),
 		},
 	}
 }
