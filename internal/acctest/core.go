@@ -3,6 +3,7 @@ package acctest
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"github.com/hashicorp/terraform-plugin-log/tflogtest"
 )
 
 const resourceType = "ec2_import_snapshot"
@@ -18,6 +20,7 @@ const resourceType = "ec2_import_snapshot"
 // of diagnostics and the private state, and for what would take it minutes. It holds the provider to what Terraform holds it to.
 type Core struct {
 	t        *testing.T
+	ctx      context.Context // of the calls for which a test names none
 	server   tfprotov6.ProviderServer
 	provider tftypes.Type
 	resource tftypes.Type
@@ -61,7 +64,7 @@ func StartCore(t *testing.T) *Core {
 		t.Fatal(d)
 	}
 	schema := schemas.ResourceSchemas[resourceType]
-	c := &Core{t: t, server: server, provider: schemas.Provider.ValueType(), resource: schema.ValueType(), computed: map[string]bool{}}
+	c := &Core{t: t, ctx: t.Context(), server: server, provider: schemas.Provider.ValueType(), resource: schema.ValueType(), computed: map[string]bool{}}
 	for _, a := range schema.Block.Attributes {
 		c.computed[a.Name] = a.Computed
 		if a.Optional || a.Required {
@@ -87,10 +90,13 @@ func NewCore(t *testing.T, config map[string]any) *Core {
 	return c
 }
 
+// LogTo writes what the provider logs, at every level.
+func (c *Core) LogTo(w io.Writer) { c.ctx = tflogtest.RootLogger(c.ctx, w) }
+
 // ValidateProvider checks a provider block.
 func (c *Core) ValidateProvider(config map[string]any) Diagnostics {
 	c.t.Helper()
-	resp, err := c.server.ValidateProviderConfig(c.t.Context(), &tfprotov6.ValidateProviderConfigRequest{Config: c.dynamic(c.provider, value(c.t, c.provider, config))})
+	resp, err := c.server.ValidateProviderConfig(c.ctx, &tfprotov6.ValidateProviderConfigRequest{Config: c.dynamic(c.provider, value(c.t, c.provider, config))})
 	c.must(err)
 	return diagnostics(resp.Diagnostics)
 }
@@ -98,7 +104,7 @@ func (c *Core) ValidateProvider(config map[string]any) Diagnostics {
 // Configure gives the provider its block.
 func (c *Core) Configure(config map[string]any) Diagnostics {
 	c.t.Helper()
-	resp, err := c.server.ConfigureProvider(c.t.Context(), &tfprotov6.ConfigureProviderRequest{
+	resp, err := c.server.ConfigureProvider(c.ctx, &tfprotov6.ConfigureProviderRequest{
 		TerraformVersion: "1.11.4", Config: c.dynamic(c.provider, value(c.t, c.provider, config)),
 	})
 	c.must(err)
@@ -108,7 +114,7 @@ func (c *Core) Configure(config map[string]any) Diagnostics {
 // Validate checks a resource's configuration as `terraform validate` does.
 func (c *Core) Validate(config map[string]any) Diagnostics {
 	c.t.Helper()
-	resp, err := c.server.ValidateResourceConfig(c.t.Context(), &tfprotov6.ValidateResourceConfigRequest{
+	resp, err := c.server.ValidateResourceConfig(c.ctx, &tfprotov6.ValidateResourceConfigRequest{
 		TypeName: resourceType, Config: c.dynamic(c.resource, value(c.t, c.resource, config)),
 	})
 	c.must(err)
@@ -143,7 +149,7 @@ func (c *Core) plan(p *Plan, before tftypes.Value, private []byte) Diagnostics {
 		TypeName: resourceType, PriorState: c.dynamic(c.resource, before), Config: c.dynamic(c.resource, p.config),
 		ProposedNewState: c.dynamic(c.resource, c.proposed(before, p.config)), PriorPrivate: private,
 	}
-	resp, err := c.server.PlanResourceChange(c.t.Context(), req)
+	resp, err := c.server.PlanResourceChange(c.ctx, req)
 	c.must(err)
 	d := diagnostics(resp.Diagnostics)
 	if d.HasError() {
@@ -231,14 +237,14 @@ func (c *Core) Change(prior *Object, config map[string]any) (*Object, Diagnostic
 	if planned.HasError() {
 		return prior, d
 	}
-	after, applied := c.Apply(c.t.Context(), p)
+	after, applied := c.Apply(c.ctx, p)
 	return after, append(d, applied...)
 }
 
 // Read refreshes; nil means gone.
 func (c *Core) Read(o *Object) (*Object, Diagnostics) {
 	c.t.Helper()
-	resp, err := c.server.ReadResource(c.t.Context(), &tfprotov6.ReadResourceRequest{
+	resp, err := c.server.ReadResource(c.ctx, &tfprotov6.ReadResourceRequest{
 		TypeName: resourceType, CurrentState: c.dynamic(c.resource, o.raw), Private: o.private, CurrentIdentity: o.identity,
 	})
 	c.must(err)
@@ -254,7 +260,7 @@ func (c *Core) Read(o *Object) (*Object, Diagnostics) {
 func (c *Core) Destroy(o *Object) Diagnostics {
 	c.t.Helper()
 	none := tftypes.NewValue(c.resource, nil)
-	resp, err := c.server.ApplyResourceChange(c.t.Context(), &tfprotov6.ApplyResourceChangeRequest{
+	resp, err := c.server.ApplyResourceChange(c.ctx, &tfprotov6.ApplyResourceChangeRequest{
 		TypeName: resourceType, PriorState: c.dynamic(c.resource, o.raw), PlannedState: c.dynamic(c.resource, none),
 		Config: c.dynamic(c.resource, none), PlannedPrivate: o.private, PlannedIdentity: o.identity,
 	})
@@ -277,7 +283,7 @@ func (c *Core) Import(id string) (*Object, Diagnostics) {
 // ImportByIdentity adopts by identity, which CLIs offer from Terraform 1.12 on.
 func (c *Core) ImportByIdentity(identity map[string]any) (*Object, Diagnostics) {
 	c.t.Helper()
-	schemas, err := c.server.GetResourceIdentitySchemas(c.t.Context(), &tfprotov6.GetResourceIdentitySchemasRequest{})
+	schemas, err := c.server.GetResourceIdentitySchemas(c.ctx, &tfprotov6.GetResourceIdentitySchemasRequest{})
 	c.must(err)
 	typ := schemas.IdentitySchemas[resourceType].ValueType()
 	return c.adopt(&tfprotov6.ImportResourceStateRequest{
@@ -288,7 +294,7 @@ func (c *Core) ImportByIdentity(identity map[string]any) (*Object, Diagnostics) 
 // Move takes a resource of another type over, as a moved block does.
 func (c *Core) Move(address, typeName string, state string) (*Object, Diagnostics) {
 	c.t.Helper()
-	resp, err := c.server.MoveResourceState(c.t.Context(), &tfprotov6.MoveResourceStateRequest{
+	resp, err := c.server.MoveResourceState(c.ctx, &tfprotov6.MoveResourceStateRequest{
 		SourceProviderAddress: address, SourceTypeName: typeName, SourceState: &tfprotov6.RawState{JSON: []byte(state)}, TargetTypeName: resourceType,
 	})
 	c.must(err)
@@ -302,7 +308,7 @@ func (c *Core) Move(address, typeName string, state string) (*Object, Diagnostic
 
 func (c *Core) adopt(req *tfprotov6.ImportResourceStateRequest) (*Object, Diagnostics) {
 	c.t.Helper()
-	resp, err := c.server.ImportResourceState(c.t.Context(), req)
+	resp, err := c.server.ImportResourceState(c.ctx, req)
 	c.must(err)
 	d := diagnostics(resp.Diagnostics)
 	if d.HasError() {
