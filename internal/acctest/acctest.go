@@ -32,10 +32,13 @@ func CLI(t *testing.T) string {
 	return ""
 }
 
-// Isolate keeps the machine's own AWS and Terraform settings out of a test.
+// Isolate keeps the machine's own AWS and Terraform settings out of a test, but for the former where AWS is what is tested.
 func Isolate() {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
+		if onAWS && strings.HasPrefix(name, "AWS_") {
+			continue
+		}
 		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "TF_AWS_") || strings.HasPrefix(name, "EC2_LOCAL_") || name == "TF_APPEND_USER_AGENT" {
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)

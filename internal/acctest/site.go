@@ -21,9 +21,11 @@ import (
 //
 //	EC2_ACC_BACKEND  local: the endpoint in the provider's process. serve: `serve` on a loopback port. Unset: whatever shows most, see Chosen.
 //	EC2_ACC_IMAGES   dir, the default: a directory is the bucket. s3: the bucket is in moto's S3.
+//	EC2_ACC_AWS      1: AWS itself in place of both, for the tests that run Anywhere, and no others.
 var (
 	backend = oneOf("EC2_ACC_BACKEND", "", "local", "serve")
 	images  = oneOf("EC2_ACC_IMAGES", "dir", "s3")
+	onAWS   = oneOf("EC2_ACC_AWS", "", "0", "1") == "1"
 )
 
 func oneOf(variable string, allowed ...string) string {
@@ -148,12 +150,23 @@ func (s *Site) local() string {
 	return fmt.Sprintf("%s    buckets    = { images = %q }\n  }\n", l, s.Images)
 }
 
-// Config is Provider for a protocol-level test; it is there for `serve` alone.
+// Config is Provider for a protocol-level test.
 func (s *Site) Config() map[string]any {
-	endpoints := map[string]any{"ec2": s.served, "sts": s.served}
+	endpoints := map[string]any{}
 	if s.bucket != nil {
 		endpoints["s3"] = s.bucket.url
 	}
+	if s.served == "" {
+		local := map[string]any{"data_dir": s.DataDir, "account_id": s.Account, "strict": s.config.Strict}
+		config := map[string]any{"region": "us-east-1", "local": local}
+		if s.bucket == nil {
+			local["buckets"] = map[string]any{"images": s.Images}
+		} else {
+			config["endpoints"] = []any{endpoints}
+		}
+		return config
+	}
+	endpoints["ec2"], endpoints["sts"] = s.served, s.served
 	return map[string]any{"region": "us-east-1", "access_key": s.Account, "secret_key": "test", "endpoints": []any{endpoints}}
 }
 

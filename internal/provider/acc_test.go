@@ -24,6 +24,12 @@ import (
 func TestMain(m *testing.M) {
 	acctest.Isolate()
 	flag.Parse()
+	if run := flag.Lookup("test.run"); acctest.OnAWS() && !strings.HasPrefix(strings.TrimPrefix(run.Value.String(), "^"), "TestAccAWS") {
+		fmt.Fprintln(os.Stderr, "EC2_ACC_AWS=1: TestAccAWS runs, and nothing else; all others are about endpoints that show what AWS does not")
+		if err := run.Value.Set("^TestAccAWS$"); err != nil {
+			panic(err)
+		}
+	}
 	// The tests spend their time waiting for polls, not on the processor. An explicit -parallel wins.
 	if explicit := false; !explicit {
 		flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
@@ -32,6 +38,10 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
+	}
+	if flag.Lookup("sweep").Value.String() != "" {
+		resource.TestMain(m)
+		return
 	}
 	os.Exit(m.Run())
 }
@@ -62,7 +72,8 @@ func snapshotNamed(name, body string) string {
 }
 
 // cli bounds how many CLIs run at a time: they live on the processor, and a provider that does not answer them within two seconds fails its test.
-var cli = make(chan struct{}, runtime.NumCPU()+1)
+// On AWS they wait for minutes.
+var cli = make(chan struct{}, map[bool]int{false: runtime.NumCPU() + 1, true: 8}[acctest.OnAWS()])
 
 // acc runs steps through the CLI, with the provider in this process.
 func acc(t *testing.T, destroyed resource.TestCheckFunc, steps ...resource.TestStep) {

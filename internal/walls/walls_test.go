@@ -51,7 +51,7 @@ var secrets = []struct {
 }{
 	{"Terraform", []string{"github.com/hashicorp/terraform-plugin"}, []string{".", "internal/provider", "internal/acctest", "internal/signals"}},
 	{"the EC2 client", []string{"github.com/aws/aws-sdk-go-v2/service/ec2"}, []string{"internal/provider", "internal/importtask", "internal/awsclient", "internal/acctest", "internal/signals"}},
-	{"S3", []string{"github.com/aws/aws-sdk-go-v2/service/s3"}, []string{"internal/imagesource", "internal/awsclient"}},
+	{"S3", []string{"github.com/aws/aws-sdk-go-v2/service/s3"}, []string{"internal/imagesource", "internal/awsclient", "internal/acctest"}},
 	{"SQLite", []string{"modernc.org/sqlite"}, []string{"internal/localec2"}},
 	{"filesystems inside disks", []string{"github.com/diskfs/go-diskfs"}, []string{"internal/demo", "internal/testimage"}},
 	{"the old plugin SDK", []string{"github.com/hashicorp/terraform-plugin-sdk"}, nil},
