@@ -154,6 +154,6 @@ func unreachable(err error) bool {
 // answerLost: EC2 may have accepted the call, but its answer has not come through.
 func answerLost(err error) bool {
 	var torn *smithy.DeserializationError
-	return unavailable(err) || unreachable(err) && !beforeSending(err) ||
+	return errors.Is(err, errUnnamed) || unavailable(err) || unreachable(err) && !beforeSending(err) ||
 		errors.As(err, &torn) && statusOf(err) == http.StatusOK
 }

@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -41,6 +42,11 @@ var repetitions = [...]repetition{
 	{
 		why: "a page came in place of EC2's answer", when: isPageOf500,
 		first: 500 * time.Millisecond, most: time.Second, window: time.Second,
+	},
+	// A proxy that stumbled, or a server that is no EC2 and will never name a task.
+	{
+		why: "the answer names no task", when: func(err error) bool { return errors.Is(err, errUnnamed) },
+		first: 500 * time.Millisecond, most: 4 * time.Second, window: 10 * time.Second,
 	},
 	// The import may have begun: the same token gets its task. The first try comes soon, since most losses are single connections.
 	{why: "the answer was lost", when: answerLost, first: 250 * time.Millisecond, most: 15 * time.Second, window: 2 * time.Minute},

@@ -106,16 +106,20 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 func (i *Importer) importSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
 	call, cancel := detached(ctx)
 	defer cancel()
-	return i.api.ImportSnapshot(call, in, once)
+	out, err := i.api.ImportSnapshot(call, in, once)
+	if err == nil && aws.ToString(out.ImportTaskId) == "" {
+		return nil, errUnnamed
+	}
+	return out, err
 }
 
-// started is the task in EC2's answer. A 200 whose body is empty or something else decodes to an answer without an id.
+// errUnnamed is a success without a task: a body that is empty or something else decodes to that. The import may have begun behind it.
+var errUnnamed = errors.New("the endpoint answered with success but named no import task; " +
+	"check that the endpoint is EC2's and that no proxy answers in its place")
+
+// started is the task in EC2's answer.
 func (i *Importer) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
-	if t.ID == "" {
-		return Task{}, errors.New("ImportSnapshot: the endpoint answered with success but named no import task; " +
-			"check that the endpoint is EC2's and that no proxy answers in its place")
-	}
 	if !i.Claim(t.ID) {
 		return Task{}, fmt.Errorf("ImportSnapshot: %w (%s)", ErrShared, t.ID)
 	}

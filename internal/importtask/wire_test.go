@@ -106,8 +106,14 @@ func TestStartOnTheWire(t *testing.T) {
 			}
 			return 200, imported, nil
 		}},
-		"an empty 200 names no task": {most: 1, says: "named no import task", serve: func(int, url.Values) (int, string, error) {
+		"an empty 200 names no task": {most: 8, says: "named no import task", serve: func(int, url.Values) (int, string, error) {
 			return 200, "", nil
+		}},
+		"P12 accepts, then the answer is empty": {most: 3, serve: func(n int, _ url.Values) (int, string, error) {
+			if n <= 2 {
+				return 200, "", nil
+			}
+			return 200, imported, nil
 		}},
 		"LocalStack": {most: 1, says: "501", explain: "no image import at this EC2 endpoint", serve: func(int, url.Values) (int, string, error) {
 			return 501, failure("InternalFailure", "The import_snapshot action has not been implemented"), nil

@@ -50,6 +50,32 @@ func TestRule4SnapshotLost(t *testing.T) {
 	}
 }
 
+// TestP27MissedOnce: one answer without a snapshot that was there before does not import it anew.
+func TestP27MissedOnce(t *testing.T) {
+	for name, missed := range map[string]acctest.Hook{
+		"not found":    acctest.Refuse(400, "InvalidSnapshot.NotFound", "The snapshot does not exist."),
+		"empty answer": acctest.Instead(200, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			c := acctest.NewCore(t, e.Config())
+			o, d := c.Create(with())
+			if len(d) > 0 {
+				t.Fatal(d)
+			}
+			e.On("DescribeSnapshots", acctest.First(2, missed))
+			if o, d := c.Read(o); o == nil || len(d) > 0 {
+				t.Errorf("the snapshot is dropped: %v", d)
+			}
+			e.Call(t, "DeleteSnapshot", here, "SnapshotId", o.Text("snapshot_id"))
+			if o, d := c.Read(o); o != nil || d.HasError() {
+				t.Errorf("the deleted snapshot is still there: %v", d)
+			}
+		})
+	}
+}
+
 // TestP21MissedOnce: one answer that does not know a running task is not believed, by a refresh as little as by a destroy.
 func TestP21MissedOnce(t *testing.T) {
 	missed := func() acctest.Hook {

@@ -54,7 +54,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	}
 
 	id := m.SnapshotID.ValueString()
-	s, err := conn.snapshot(ctx, id)
+	s, err := conn.findSnapshot(ctx, id)
 	if err != nil {
 		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 		return false, diags
@@ -86,27 +86,32 @@ func (c *connection) finishedSnapshot(ctx context.Context, taskID string, task *
 	}
 }
 
-// lost tells whether the snapshot of a finished import is gone before an apply has seen it, deleted by others or in state error. It looks twice before
-// it says so: a snapshot may be unknown for some seconds after its task is complete.
+// lost tells whether the snapshot of a finished import is gone before an apply has seen it, deleted by others or in state error.
 func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostics) {
 	var diags diag.Diagnostics
+	s, err := c.findSnapshot(ctx, id)
+	if err != nil {
+		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+		return false, diags
+	}
+	if s != nil && s.State != ec2types.SnapshotStateError {
+		return false, diags
+	}
+	diags.AddWarning("Snapshot Is Gone", fmt.Sprintf("The unfinished import made the snapshot %s, which is deleted, or in state error, since. "+
+		"It is dropped from the state; the next apply imports the image anew.", id))
+	return true, diags
+}
+
+// findSnapshot describes a snapshot with patience: one that EC2 does not know is asked for again for some seconds, because one answer may come from a
+// replica that lags, or from a proxy that stumbles, and what follows from a missing snapshot is another import.
+func (c *connection) findSnapshot(ctx context.Context, id string) (*ec2types.Snapshot, error) {
 	for giveUp := time.Now().Add(lostAfter); ; {
 		s, err := c.snapshot(ctx, id)
-		if err != nil {
-			diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
-			return false, diags
-		}
-		if s != nil && s.State != ec2types.SnapshotStateError {
-			return false, diags
-		}
-		if s != nil || time.Now().After(giveUp) {
-			diags.AddWarning("Snapshot Is Gone", fmt.Sprintf("The unfinished import made the snapshot %s, which is deleted, or in state error, since. "+
-				"It is dropped from the state; the next apply imports the image anew.", id))
-			return true, diags
+		if s != nil || err != nil || time.Now().After(giveUp) {
+			return s, err
 		}
 		if err := pause(ctx); err != nil {
-			diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
-			return false, diags
+			return nil, err
 		}
 	}
 }
