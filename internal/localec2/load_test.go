@@ -24,50 +24,50 @@ import (
 	"time"
 )
 
-// soakFor is how long TestSoak lasts. EC2_SOAK=1m is what one should see once before a release.
-func soakFor(t *testing.T) time.Duration {
-	text := os.Getenv("EC2_SOAK")
+// loadFor is how long TestLoad lasts. EC2_LOAD=1m is what one should see once before a release.
+func loadFor(t *testing.T) time.Duration {
+	text := os.Getenv("EC2_LOAD")
 	if text == "" {
 		return 5 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < time.Second {
-		t.Fatalf("EC2_SOAK=%s: a duration from 1s is wanted", text)
+		t.Fatalf("EC2_LOAD=%s: a duration from 1s is wanted", text)
 	}
 	return d
 }
 
 const (
-	soakClients = 64
+	loadClients = 64
 
 	// What may be left over between two looks is noise of the runtime and of caches that fill; were a byte kept for each request, it would be more.
-	soakHeap     = 256 << 10
-	soakResident = 64 << 20
+	loadHeap     = 256 << 10
+	loadResident = 64 << 20
 )
 
-// TestSoak lets many clients do all that clients do, and what they should not, at once. Every answer must be a right one, every volume whole, and
+// TestLoad lets many clients do all that clients do, and what they should not, at once. Every answer must be a right one, every volume whole, and
 // the process as small at the end as after the first quarter.
-func TestSoak(t *testing.T) {
-	long := soakFor(t)
+func TestLoad(t *testing.T) {
+	long := loadFor(t)
 	httptest.NewServer(http.NotFoundHandler()).Close() // what the runtime opens for its first socket stays open
 	base := look()
 	h := newHost(t, func(c *Config) { c.Log = nil }) // what it says of thousands of refusals helps nobody
 	server := httptest.NewServer(h)
 	defer server.Close()
-	transport := &http.Transport{MaxIdleConnsPerHost: soakClients}
+	transport := &http.Transport{MaxIdleConnsPerHost: loadClients}
 	h.connect(&http.Client{Transport: transport}, server.URL)
 	images := map[string][]byte{"a.img": pattern(64<<10, 1), "dir/b.img": pattern(200<<10, 2), "c.img": pattern(512, 3)}
 	for key, data := range images {
 		h.put(t, key, data)
 	}
 	h.put(t, "bad.vmdk", append([]byte("KDMV"), pattern(4096, 4)...))
-	s := &soak{host: h, images: images, forms: h.smallForms()}
+	s := &load{host: h, images: images, forms: h.smallForms()}
 
 	var running sync.WaitGroup
 	ctx, end := context.WithCancel(t.Context())
-	clients := make([]*soakClient, soakClients)
+	clients := make([]*loadClient, loadClients)
 	for i := range clients {
-		c := &soakClient{soak: s, t: t, rand: rand.New(rand.NewPCG(uint64(i), 1)), authorization: fmt.Sprintf( //nolint:gosec // repeatable on purpose
+		c := &loadClient{load: s, t: t, rand: rand.New(rand.NewPCG(uint64(i), 1)), authorization: fmt.Sprintf( //nolint:gosec // repeatable on purpose
 			"AWS4-HMAC-SHA256 Credential=%012d/20260101/%s/ec2/aws4_request, SignedHeaders=host, Signature=0", i%4+1, []string{"us-east-1", "eu-west-1"}[i/4%2])}
 		clients[i] = c
 		running.Go(func() {
@@ -90,13 +90,13 @@ func TestSoak(t *testing.T) {
 	end()
 	running.Wait()
 	first, last := looks[0], looks[3]
-	if grown := last.heap - first.heap; grown > soakHeap {
+	if grown := last.heap - first.heap; grown > loadHeap {
 		t.Errorf("the heap grew by %d bytes in %d requests", grown, requests[3]-requests[0])
 	}
-	if grown := last.resident - first.resident; grown > soakResident {
+	if grown := last.resident - first.resident; grown > loadResident {
 		t.Errorf("the process grew by %d bytes in %d requests", grown, requests[3]-requests[0])
 	}
-	if last.goroutines > first.goroutines+soakClients || last.files > first.files+soakClients {
+	if last.goroutines > first.goroutines+loadClients || last.files > first.files+loadClients {
 		t.Errorf("from %v to %v", first, last)
 	}
 	for _, c := range clients {
@@ -168,8 +168,8 @@ func (h *host) smallForms() (forms []form) {
 	return forms
 }
 
-// soak is what the clients share.
-type soak struct {
+// load is what the clients share.
+type load struct {
 	*host
 	images            map[string][]byte
 	forms             []form
@@ -177,9 +177,9 @@ type soak struct {
 	requests, imports atomic.Int64
 }
 
-// soakClient is one client with the imports and snapshots that it made and has not deleted.
-type soakClient struct {
-	*soak
+// loadClient is one client with the imports and snapshots that it made and has not deleted.
+type loadClient struct {
+	*load
 	t             *testing.T
 	rand          *rand.Rand
 	authorization string
@@ -188,7 +188,7 @@ type soakClient struct {
 }
 
 // act does one thing that clients do.
-func (c *soakClient) act() {
+func (c *loadClient) act() {
 	c.gate.RLock()
 	defer c.gate.RUnlock()
 	switch n := c.rand.IntN(100); {
@@ -217,7 +217,7 @@ func (c *soakClient) act() {
 }
 
 // call sends a form, and fails the test where the code is none of those, "" for success.
-func (c *soakClient) call(codes string, pairs ...string) string {
+func (c *loadClient) call(codes string, pairs ...string) string {
 	form := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
@@ -225,7 +225,7 @@ func (c *soakClient) call(codes string, pairs ...string) string {
 	return c.send(c.t.Context(), "", "", form.Encode(), codes)
 }
 
-func (c *soakClient) send(ctx context.Context, method, header, body, codes string) string {
+func (c *loadClient) send(ctx context.Context, method, header, body, codes string) string {
 	if method == "" {
 		method = http.MethodPost
 	}
@@ -260,18 +260,18 @@ func (c *soakClient) send(ctx context.Context, method, header, body, codes strin
 }
 
 var (
-	soakTask     = regexp.MustCompile(`<importTaskId>(import-snap-[0-9a-f]{17})<`)
-	soakSnapshot = regexp.MustCompile(`<snapshotId>(snap-[0-9a-f]{17})<`)
-	soakToken    = regexp.MustCompile(`<nextToken>([^<]+)<`)
+	loadTask     = regexp.MustCompile(`<importTaskId>(import-snap-[0-9a-f]{17})<`)
+	loadSnapshot = regexp.MustCompile(`<snapshotId>(snap-[0-9a-f]{17})<`)
+	loadToken    = regexp.MustCompile(`<nextToken>([^<]+)<`)
 )
 
-func (c *soakClient) start() {
+func (c *loadClient) start() {
 	keys := []string{"a.img", "dir/b.img", "c.img", "bad.vmdk"}
 	key := keys[c.rand.IntN(len(keys))]
 	pairs := []string{"Action", "ImportSnapshot", "ClientToken", strconv.FormatUint(c.rand.Uint64(), 36), "DiskContainer.Url", "s3://images/" + key,
 		"TagSpecification.1.ResourceType", taskResourceType, "TagSpecification.1.Tag.1.Key", "k", "TagSpecification.1.Tag.1.Value", key}
 	answer := c.call("", pairs...)
-	m := soakTask.FindStringSubmatch(answer)
+	m := loadTask.FindStringSubmatch(answer)
 	if m == nil {
 		c.t.Errorf("no task in %s", answer)
 		return
@@ -287,12 +287,12 @@ func (c *soakClient) start() {
 }
 
 // follow asks for an import, and looks at what it has become.
-func (c *soakClient) follow() {
+func (c *loadClient) follow() {
 	for id, key := range c.tasks {
 		answer := c.call("", "Action", "DescribeImportSnapshotTasks", "ImportTaskId.1", id)
 		switch {
 		case strings.Contains(answer, "<status>completed<"):
-			snapshot := soakSnapshot.FindStringSubmatch(answer)
+			snapshot := loadSnapshot.FindStringSubmatch(answer)
 			delete(c.tasks, id)
 			if snapshot == nil {
 				c.t.Errorf("completed without a snapshot: %s", answer)
@@ -313,7 +313,7 @@ func (c *soakClient) follow() {
 	}
 }
 
-func (c *soakClient) cancel() {
+func (c *loadClient) cancel() {
 	for id := range c.tasks {
 		c.call("|InvalidParameter", "Action", "CancelImportTask", "ImportTaskId", id, "CancelReason", "enough")
 		return
@@ -321,7 +321,7 @@ func (c *soakClient) cancel() {
 }
 
 // pages walks over the first pages of a list that others are changing.
-func (c *soakClient) pages() {
+func (c *loadClient) pages() {
 	lists := [][]string{
 		{"Action", "DescribeImportSnapshotTasks", "Filters.1.Name", "tag:k", "Filters.1.Value.1", "*.img", "MaxResults", "3"},
 		{"Action", "DescribeImportSnapshotTasks", "Filters.1.Name", "task-state", "Filters.1.Value.1", "active", "MaxResults", "2"},
@@ -331,7 +331,7 @@ func (c *soakClient) pages() {
 	}
 	list := lists[c.rand.IntN(len(lists))]
 	for range 3 {
-		m := soakToken.FindStringSubmatch(c.call("", list...))
+		m := loadToken.FindStringSubmatch(c.call("", list...))
 		if m == nil {
 			return
 		}
@@ -339,7 +339,7 @@ func (c *soakClient) pages() {
 	}
 }
 
-func (c *soakClient) tag() {
+func (c *loadClient) tag() {
 	if len(c.snapshots) == 0 {
 		return
 	}
@@ -351,7 +351,7 @@ func (c *soakClient) tag() {
 	c.call("", "Action", "DeleteTags", "ResourceId.1", id, "Tag.1.Key", "l")
 }
 
-func (c *soakClient) delete() {
+func (c *loadClient) delete() {
 	if len(c.snapshots) == 0 {
 		return
 	}
@@ -362,7 +362,7 @@ func (c *soakClient) delete() {
 }
 
 // clear ends and deletes all that is left of this client.
-func (c *soakClient) clear() {
+func (c *loadClient) clear() {
 	eventually(c.t, func() bool {
 		c.follow()
 		return len(c.tasks) == 0 || c.t.Failed()
