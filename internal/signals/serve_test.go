@@ -209,6 +209,23 @@ func until(t *testing.T, what string, condition func() bool) {
 func (s *shelf) good(v *server) {
 	t := s.t
 	t.Helper()
+	volumes := s.imported(v)
+	until(t, "no stray file", func() bool { return len(s.Strays(t, volumes...)) == 0 })
+	entries, err := os.ReadDir(s.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != "volumes" && name != "locks" && name != "state.db" && name != "state.db-wal" && name != "state.db-shm" {
+			t.Errorf("in the data directory: %s", name)
+		}
+	}
+}
+
+// imported checks the snapshots, and returns their files.
+func (s *shelf) imported(v *server) (volumes []string) {
+	t := s.t
+	t.Helper()
 	until(t, "all imports completed", func() bool { done, all := v.completed(); return done == all })
 	tasks, err := v.ec2.DescribeImportSnapshotTasks(t.Context(), &ec2.DescribeImportSnapshotTasksInput{}, again)
 	if err != nil {
@@ -221,7 +238,7 @@ func (s *shelf) good(v *server) {
 	if len(tasks.ImportSnapshotTasks) != len(s.sums) || len(snapshots.Snapshots) != len(s.sums) {
 		t.Errorf("%d imports and %d snapshots of %d images", len(tasks.ImportSnapshotTasks), len(snapshots.Snapshots), len(s.sums))
 	}
-	seen, volumes := map[string]bool{}, []string{}
+	seen := map[string]bool{}
 	for _, task := range tasks.ImportSnapshotTasks {
 		token := aws.ToString(task.Description)
 		volume := filepath.Join(s.DataDir, "volumes", aws.ToString(task.SnapshotTaskDetail.SnapshotId)+".raw")
@@ -233,16 +250,7 @@ func (s *shelf) good(v *server) {
 		}
 		seen[token], volumes = true, append(volumes, volume)
 	}
-	until(t, "no stray file", func() bool { return len(s.Strays(t, volumes...)) == 0 })
-	entries, err := os.ReadDir(s.DataDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		if name := entry.Name(); name != "volumes" && name != "locks" && name != "state.db" && name != "state.db-wal" && name != "state.db-shm" {
-			t.Errorf("in the data directory: %s", name)
-		}
-	}
+	return volumes
 }
 
 // disturb lets the server work on the imports of all images and does what it is told to at a moment of the dice: some time after some import was
