@@ -57,8 +57,9 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Validators:          []validator.String{matches(`^[\w+=,.@-]{1,64}$`, "must be a role's name (not its ARN): 1 to 64 letters, digits or +=,.@-_")},
 			},
 			"dry_run": schema.BoolAttribute{
-				MarkdownDescription: "Ask EC2 while planning whether the caller may start this import (`DryRun`). It proves the caller's permission only, " +
-					"not the role's; the apply imports as usual.",
+				MarkdownDescription: "Ask EC2 while planning whether the caller may start this import, with its tags (`DryRun`); the apply imports as usual. A refusal fails the plan and " +
+					"names the missing permission. A dry run cannot see the service role, the object, the bucket's Region or the key: EC2 looks at those only when " +
+					"the import is really asked for, or while it runs.",
 				Optional: true,
 			},
 			"tags": schema.MapAttribute{

@@ -82,7 +82,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				}},
 			},
 			"endpoints": schema.SetNestedBlock{
-				MarkdownDescription: "Endpoints of services, for example of an emulator. Also `AWS_ENDPOINT_URL_EC2`, `_S3`, `_STS`, or `AWS_ENDPOINT_URL` for all.",
+				MarkdownDescription: "Endpoints of services, for example of an emulator. Also `AWS_ENDPOINT_URL_EC2`, `_S3`, `_STS`, `_KMS`, `_IAM`, or `AWS_ENDPOINT_URL` for all.",
 				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
 					"ec2": endpointURL("EC2"), "s3": endpointURL("S3"), "sts": endpointURL("STS"), "kms": endpointURL("KMS"), "iam": endpointURL("IAM"),
 				}},
