@@ -115,7 +115,7 @@ func TestP19Budget(t *testing.T) {
 			if source["importable"] == "<null>" {
 				doubts++
 				if !strings.Contains(row.File, "dirty") && !strings.Contains(row.File, "log-replay") || len(found) != 1 || found.HasError() ||
-					!strings.Contains(found[0].Detail(), "1 MiB at most") || !strings.Contains(source["reason"], "log") {
+					!strings.Contains(found[0].Detail(), "not closed cleanly") || !strings.Contains(found[0].Detail(), "1 MiB at most") || !strings.Contains(source["reason"], "log") {
 					t.Errorf("a doubt: %v, %v", source, found)
 				}
 				return

@@ -316,6 +316,11 @@ func TestWarnings(t *testing.T) {
 	dynamic.Data[99] ^= 1
 	unclean := testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse()
 	unclean.Data[72] = 1
+	dirty, logGUID := testimage.VHDX{Size: 1 << 20}.Build(testimage.Run{Data: []byte("disk")}), "00112233-4455-6677-8899-AABBCCDDEEFF"
+	dirty.SetLogGUID(logGUID)
+	dirty.WriteLog(0, testimage.VHDXLogEntry{
+		GUID: logGUID, Sequence: 1, Flushed: int64(len(dirty.Data)), Last: int64(len(dirty.Data)), Writes: []testimage.VHDXWrite{dirty.Page(dirty.Block[0])},
+	}.Bytes())
 	unended := testimage.VMDK{Layout: testimage.GDAtEnd, Size: 4096, GrainSectors: 8}.Build().Data
 	unended = unended[:len(unended)-512]
 	for _, c := range []struct {
@@ -330,6 +335,7 @@ func TestWarnings(t *testing.T) {
 		{"fixed VHD", join(make([]byte, 4096), footer(2)), ""},
 		{"fixed VHD, longer than its footer says", join(make([]byte, 5120), footer(2)), "the disk has 4096 bytes: 1024 more in front of the footer were left out"},
 		{"VHDX", testimage.VHDX{Size: 1 << 20}.Build().Data, ""},
+		{"VHDX with a log", dirty.Data, "it was not closed cleanly"},
 		{"VHDX with large sectors", testimage.VHDX{Size: 1 << 20, LogicalSector: 4096}.Build().Data, "its sectors have 4096 bytes, and those of an EBS volume 512"},
 		{"VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8}.BuildSparse().Data, ""},
 		{"VMDK without its end", unended, "it ends without the end-of-stream marker"},

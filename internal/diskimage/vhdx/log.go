@@ -165,7 +165,7 @@ func (r *ring) sector(at int64) ([]byte, error) {
 			r.window = make([]byte, mib)
 		}
 		r.windowStart = -mib
-		if err := r.s.read(r.window, r.at+start, "log"); err != nil {
+		if err := r.s.read(r.window, r.at+start, "log (the disk was not closed cleanly, and what was written last is there)"); err != nil {
 			return nil, err
 		}
 		r.windowStart = start

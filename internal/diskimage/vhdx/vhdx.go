@@ -83,12 +83,15 @@ func (i *Image) SubFormat() string {
 	return "dynamic"
 }
 
-// Warnings tell of large sectors.
-func (i *Image) Warnings() []string {
-	if i.meta.logicalSector == 512 {
-		return nil
+// Warnings tell of a log that was replayed here, and of large sectors.
+func (i *Image) Warnings() (texts []string) {
+	if i.source.over != nil {
+		texts = append(texts, "it was not closed cleanly: what was written last is in its log, which not all readers replay")
 	}
-	return []string{fmt.Sprintf("its sectors have %d bytes, and those of an EBS volume 512: a partition table that counts in them is not found there", i.meta.logicalSector)}
+	if i.meta.logicalSector != 512 {
+		texts = append(texts, fmt.Sprintf("its sectors have %d bytes, and those of an EBS volume 512: a partition table that counts in them is not found there", i.meta.logicalSector))
+	}
+	return texts
 }
 
 // Close does nothing: the reader belongs to the caller.
