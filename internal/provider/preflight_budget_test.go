@@ -80,11 +80,13 @@ func (s *store) look(t *testing.T, key string, image io.ReadSeeker, planning boo
 	return source, found, s.sent, s.asked
 }
 
-func modelOf(key string) *importSnapshotModel {
+func modelOf(key string) *importSnapshotModel { return modelAt("s3://images/" + key) }
+
+func modelAt(url string) *importSnapshotModel {
 	return &importSnapshotModel{
 		Preflight: types.BoolValue(true),
 		DiskContainer: types.ObjectValueMust(diskContainerTypes, map[string]attr.Value{
-			"url": types.StringValue("s3://images/" + key), "user_bucket": types.ObjectNull(userBucketTypes),
+			"url": types.StringValue(url), "user_bucket": types.ObjectNull(userBucketTypes),
 			"format": types.StringNull(), "description": types.StringNull(),
 		}),
 	}
@@ -196,16 +198,8 @@ func TestP19Late(t *testing.T) {
 				t.Errorf("after %s, want %s: %v, source %v", took, want, found, m.Source)
 			}
 		}
-		prior := modelOf("other.vmdk")
-		prior.SnapshotID, prior.Region = types.StringValue("snap-1"), types.StringValue("us-east-1")
-		prior.Source = types.ObjectValueMust(sourceTypes, map[string]attr.Value{
-			"format": types.StringNull(), "sub_format": types.StringNull(), "virtual_size_bytes": types.Int64Null(), "object_size_bytes": types.Int64Null(),
-			"etag": types.StringValue("etag"), "version_id": types.StringNull(), "importable": types.BoolNull(), "reason": types.StringNull(),
-		})
 		c.late.Clear()
-		dialled := &dialling{connection: c, done: make(chan struct{})}
-		close(dialled.done)
-		r := &importSnapshotResource{data: &providerData{known: true, byRegion: map[string]*dialling{"us-east-1": dialled}}}
+		r, prior := resourceOver(c), importedFrom("other.vmdk")
 		var found diag.Diagnostics
 		began := time.Now()
 		r.warnOfNewImage(t.Context(), prior, prior, &found)
