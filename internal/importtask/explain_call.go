@@ -88,6 +88,15 @@ var callFailures = []callFailure{
 		Cure:  "Change or remove the argument that stands for the parameter. An endpoint that is not AWS's own may not know it at all.",
 	}},
 
+	{when: isReplay, sign: "the client token stands for another import, or for one that has failed", Explanation: Explanation{
+		Cause: "EC2 answers to a client token that it knows with the import the token was first used for. Nothing was started, and that import was left as it is.",
+		Cure:  "Choose another `client_token`, or leave it unset to get a new one for each import.",
+		Blame: BlameClientToken,
+	}},
+	{when: isSnapshotGone, sign: "the import is complete, but its snapshot is not there", Explanation: Explanation{
+		Cause: "The snapshot was deleted after the import: by hand, by a policy, or by the destroy of a resource whose client token stood for the same import.",
+		Cure:  "Apply again to import the image anew, under another `client_token` where one is set.",
+	}},
 	{codes: "IdempotentParameterMismatch", Explanation: Explanation{
 		Cause: "EC2 has seen this client token with another request.",
 		Cure:  "Choose another `client_token` whenever anything else of the import changes, or leave it unset to get a new one for each import.",

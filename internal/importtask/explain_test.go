@@ -201,6 +201,9 @@ func TestExplainCall(t *testing.T) {
 		"not a missing action": {
 			called("ModifySnapshotTier", answer(400, "UnsupportedOperation", "The snapshot is used by an AMI.")), "", BlameNone,
 		},
+		"P13 a dead task":    {&ReplayError{why: "x"}, "was first used for", BlameClientToken},
+		"P13 a twin":         {ErrShared, "was first used for", BlameClientToken},
+		"P13 a deleted one":  {ErrSnapshotGone, "deleted after the import", BlameNone},
 		"local disk":         {answer(400, "LocalError", "database or disk is full"), "make the volume on this machine", BlameNone},
 		"not EC2":            {answer(404, "UnknownError", "UnknownError"), "is not EC2", BlameNone},
 		"service failed":     {answer(500, "InternalError", "An internal error has occurred"), "not known whether", BlameNone},

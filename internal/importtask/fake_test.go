@@ -29,7 +29,8 @@ type fake struct {
 	strictIDs  bool // one id that is hidden fails the call, as on EC2
 	nameNoID   bool // ... and the message does not say which
 	onCancel   func(n int, id string) error
-	hang       bool // calls return only when their context ends
+	answers    *ec2.ImportSnapshotOutput // in place of the fake's own
+	hang       bool                      // calls return only when their context ends
 	list       func(token string) *ec2.DescribeImportSnapshotTasksOutput
 
 	onSnapshots func(n int, in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error)
@@ -61,6 +62,9 @@ func (f *fake) ImportSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput, 
 		if err := f.onImport(n, in); err != nil {
 			return nil, err
 		}
+	}
+	if f.answers != nil {
+		return f.answers, nil
 	}
 	if f.tasks == nil {
 		f.tasks = map[string]string{}

@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,18 +11,27 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// visibleWithin is how long a snapshot may be unknown after its task is complete: EC2 is eventually consistent.
+// visibleWithin is how long a snapshot may be unknown after its task was seen to complete: EC2 is eventually consistent.
 const visibleWithin = 2 * time.Minute
 
-// AwaitSnapshot waits until the snapshot of a completed task is itself complete (P27). All who wait share the calls.
-func (i *Importer) AwaitSnapshot(ctx context.Context, id string) (ec2types.Snapshot, error) {
+// ErrSnapshotGone says that there is no snapshot behind a completed import any more.
+var ErrSnapshotGone = errors.New("the import is complete, but its snapshot was deleted")
+
+func isSnapshotGone(err error) bool { return errors.Is(err, ErrSnapshotGone) }
+
+// AwaitSnapshot waits until the snapshot of a completed task is itself complete (P27). All who wait share the calls. A task that was complete before
+// anybody waited has a snapshot that EC2 knows, or none any more: settled says so, and is not long in doubt.
+func (i *Importer) AwaitSnapshot(ctx context.Context, id string, settled bool) (ec2types.Snapshot, error) {
+	patience := visibleWithin
+	if settled {
+		patience = missingFor
+	}
 	began := time.Now()
 	var complete ec2types.Snapshot
 	err := i.eachSnapshot(ctx, id, func(s *ec2types.Snapshot) (done bool, err error) {
 		switch {
-		case s == nil && time.Since(began) >= visibleWithin:
-			return true, fmt.Errorf("the import is complete, but EC2 does not know its snapshot %s: it was deleted, by hand or by an earlier "+
-				"destroy of a resource with the same client_token; change client_token to import the image again", id)
+		case s == nil && time.Since(began) >= patience:
+			return true, fmt.Errorf("%w: EC2 does not know %s", ErrSnapshotGone, id)
 		case s == nil:
 			return false, nil
 		case s.State == ec2types.SnapshotStateError:

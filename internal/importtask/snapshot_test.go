@@ -58,11 +58,15 @@ func TestAwaitSnapshot(t *testing.T) {
 		says        string
 		least, most time.Duration
 		calls       int
+		settled     bool
 	}{
-		"P27 complete at once":            {state: after(0, "", complete), calls: 1},
-		"P27 pending for ten minutes":     {state: after(10*time.Minute, pending, complete), least: 10 * time.Minute, most: 10*time.Minute + 20*time.Second},
-		"P21 unknown for half of it":      {state: after(time.Minute, "", complete), least: time.Minute, most: 80 * time.Second},
-		"P13 deleted long ago":            {state: after(0, "", ""), says: "change client_token", least: visibleWithin, most: visibleWithin + 20*time.Second},
+		"P27 complete at once":        {state: after(0, "", complete), calls: 1},
+		"P27 pending for ten minutes": {state: after(10*time.Minute, pending, complete), least: 10 * time.Minute, most: 10*time.Minute + 20*time.Second},
+		"P21 unknown for half of it":  {state: after(time.Minute, "", complete), least: time.Minute, most: 80 * time.Second},
+		"P13 deleted long ago":        {state: after(0, "", ""), says: ErrSnapshotGone.Error(), least: visibleWithin, most: visibleWithin + 20*time.Second},
+		"P13 deleted before the wait": {
+			state: after(0, "", ""), says: ErrSnapshotGone.Error(), least: missingFor, most: missingFor + 10*time.Second, settled: true,
+		},
 		"P27 error":                       {state: after(0, "", ec2types.SnapshotStateError), says: "no key"},
 		"P23 throttled twice":             {state: after(0, "", complete), fails: failing(2, answer(503, "RequestLimitExceeded", "x")), most: 5 * time.Second},
 		"a reset heals in under a second": {state: after(0, "", complete), fails: failing(1, dropped()), most: time.Second},
@@ -87,7 +91,7 @@ func TestAwaitSnapshot(t *testing.T) {
 					}
 					return answers(n, in)
 				}}
-				s, err := New(api).AwaitSnapshot(t.Context(), "snap-1")
+				s, err := New(api).AwaitSnapshot(t.Context(), "snap-1", tc.settled)
 				if tc.says == "" && (err != nil || aws.ToString(s.SnapshotId) != "snap-1") || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
 					t.Errorf("got %v, %v", s.SnapshotId, err)
 				}
@@ -153,7 +157,7 @@ func TestAwaitSnapshotSharesCalls(t *testing.T) {
 				var all sync.WaitGroup
 				for n := range imports {
 					all.Go(func() {
-						_, err := importer.AwaitSnapshot(t.Context(), fmt.Sprintf("snap-%d", n))
+						_, err := importer.AwaitSnapshot(t.Context(), fmt.Sprintf("snap-%d", n), false)
 						if gone := name == "one is gone" && n == 7; (err != nil) != gone {
 							t.Errorf("%d: %v", n, err)
 						}
@@ -190,12 +194,12 @@ func TestAwaitSnapshotJoins(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			_, err := importer.AwaitSnapshot(ctx, "snap-old")
+			_, err := importer.AwaitSnapshot(ctx, "snap-old", false)
 			done <- err
 		}()
 		_ = pause(t.Context(), 10*time.Minute)
 		began := time.Now()
-		if _, err := importer.AwaitSnapshot(t.Context(), "snap-new"); err != nil || time.Since(began) > 2*closestPolls {
+		if _, err := importer.AwaitSnapshot(t.Context(), "snap-new", false); err != nil || time.Since(began) > 2*closestPolls {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 		cancel()
@@ -248,7 +252,7 @@ func TestAwaitSnapshotOnTheWire(t *testing.T) {
 			}
 			return 200, "<DescribeSnapshotsResponse>" + item("snap-1") + "</DescribeSnapshotsResponse>", nil
 		}}
-		if _, err := New(client(s)).AwaitSnapshot(t.Context(), "snap-1"); err != nil {
+		if _, err := New(client(s)).AwaitSnapshot(t.Context(), "snap-1", false); err != nil {
 			t.Error(err)
 		}
 		if want := []string{"DescribeSnapshots ", "DescribeSnapshots ", "DescribeSnapshots 2"}; !slices.Equal(actions, want) {

@@ -11,64 +11,115 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/uuid"
 )
 
 // Start asks EC2 for the import and returns its task.
 //
-// All tries carry the one ClientToken of in, so that one task results whatever the network does (P12). A call that is under way is not torn by
+// All tries carry one ClientToken, that of in, or one made for this import where in has none, so that one task results whatever the network does (P12). A call that is under way is not torn by
 // ctx: an interrupt in that moment would lose the id of a task that goes on and is paid for (P6). Waits between tries end with ctx.
-// Where EC2 refuses the tag MarkerTag, the import is started without it.
+// Where EC2 refuses the tag MarkerTag, the import is started without it. A token of in may have been used before: what EC2 answers to it is judged,
+// and *ReplayError says that it is not this import.
 func (i *Importer) Start(ctx context.Context, in *ec2.ImportSnapshotInput) (Task, error) {
-	switch {
-	case in == nil || aws.ToString(in.ClientToken) == "":
-		return Task{}, errors.New("ImportSnapshot without a client token could start a second import on a retry: set ClientToken")
-	case aws.ToBool(in.DryRun):
+	if aws.ToBool(in.DryRun) {
 		return Task{}, errors.New("a dry run starts no import: use Permitted")
 	}
-	request := *in
-	var tried tries
-	var last error
+	s := starting{Importer: i, request: *in, mayReplay: aws.ToString(in.ClientToken) != ""}
+	if !s.mayReplay {
+		s.request.ClientToken = aws.String(uuid.NewString())
+	}
+	return s.run(ctx)
+}
+
+// starting is an import on its way to a task.
+type starting struct {
+	*Importer
+	request   ec2.ImportSnapshotInput
+	mayReplay bool // the token is the user's, who may have used it before
+	tried     tries
+	last      error
+}
+
+func (s *starting) run(ctx context.Context) (Task, error) {
 	for began := time.Now(); ; {
 		if ctx.Err() != nil {
-			return i.lastTry(ctx, &request, tried.lost, context.Cause(ctx), last)
+			return s.lastTry(ctx, context.Cause(ctx))
 		}
-		out, err := i.importSnapshot(ctx, &request)
+		out, err := s.importSnapshot(ctx)
 		if err == nil {
-			return i.started(out)
+			return s.started(out)
 		}
-		if bare, was := withoutMarker(request.TagSpecifications); was && markerRefused(err) {
-			i.log(ctx, "EC2 refused the marker tag on the import task; asking again without it",
+		if bare, was := withoutMarker(s.request.TagSpecifications); was && markerRefused(err) {
+			s.log(ctx, "EC2 refused the marker tag on the import task; asking again without it",
 				map[string]any{"tag": MarkerTag, "error": err.Error()})
-			request.TagSpecifications = bare
+			s.request.TagSpecifications = bare
 			continue
 		}
-		last = err
-		wait, why, final := tried.next(err)
+		wait, why, final := s.tried.next(err)
 		if final != nil {
 			return Task{}, fmt.Errorf("ImportSnapshot: %w", final)
 		}
-		i.log(ctx, "ImportSnapshot is tried again: "+why, map[string]any{
+		s.last = err
+		s.log(ctx, "ImportSnapshot is tried again: "+why, map[string]any{
 			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(began).Round(time.Second).String(),
 		})
 		if cause := pause(ctx, wait); cause != nil {
-			return i.lastTry(ctx, &request, tried.lost, cause, last)
+			return s.lastTry(ctx, cause)
 		}
 	}
 }
+
+// importSnapshot is one call and one request.
+func (s *starting) importSnapshot(ctx context.Context) (*ec2.ImportSnapshotOutput, error) {
+	call, cancel := detached(ctx)
+	defer cancel()
+	out, err := s.api.ImportSnapshot(call, &s.request, once)
+	if err == nil && aws.ToString(out.ImportTaskId) == "" {
+		return nil, errUnnamed
+	}
+	return out, err
+}
+
+// errUnnamed is a success without a task: a body that is empty or something else decodes to that. The import may have begun behind it.
+var errUnnamed = errors.New("the endpoint answered with success but named no import task; " +
+	"check that the endpoint is EC2's and that no proxy answers in its place")
 
 // lastTry ends a start that was stopped. Where an answer was lost, be it some tries ago, EC2 may have taken the import: the token gets its task once
 // more, before the token is forgotten and the task is nobody's (P6).
-func (i *Importer) lastTry(ctx context.Context, in *ec2.ImportSnapshotInput, lost bool, cause, last error) (Task, error) {
-	if lost {
-		if out, err := i.importSnapshot(ctx, in); err == nil {
-			return i.started(out)
+func (s *starting) lastTry(ctx context.Context, cause error) (Task, error) {
+	if s.tried.lost {
+		if out, err := s.importSnapshot(ctx); err == nil {
+			return s.started(out)
 		}
 	}
-	return Task{}, interrupted(lost, cause, last)
+	return Task{}, s.interrupted(cause)
 }
 
-// ErrShared says that the client token stands for the import of another resource of this process.
-var ErrShared = errors.New("the client token stands for an import that belongs to another resource: give each resource a client token of its own")
+// started is the task in EC2's answer.
+func (s *starting) started(out *ec2.ImportSnapshotOutput) (Task, error) {
+	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
+	if s.mayReplay {
+		if replay := replayed(&s.request, t); replay != nil {
+			return Task{}, fmt.Errorf("ImportSnapshot: %w", replay)
+		}
+	}
+	if !s.Claim(t.ID) {
+		return Task{}, fmt.Errorf("ImportSnapshot: %w (%s)", ErrShared, t.ID)
+	}
+	return t, nil
+}
+
+// interrupted keeps the cause of a stop, and EC2's last words where there were some.
+func (s *starting) interrupted(cause error) error {
+	switch {
+	case s.last == nil:
+		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
+	case s.tried.lost:
+		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, s.last)
+	default:
+		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, s.last)
+	}
+}
 
 // Permitted asks EC2, by a dry run, whether the caller may make this request. It proves the caller's permission and nothing else: role, object and
 // key are looked at by the real call only (P29).
@@ -102,30 +153,6 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 	}
 }
 
-// importSnapshot is one call and one request.
-func (i *Importer) importSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
-	call, cancel := detached(ctx)
-	defer cancel()
-	out, err := i.api.ImportSnapshot(call, in, once)
-	if err == nil && aws.ToString(out.ImportTaskId) == "" {
-		return nil, errUnnamed
-	}
-	return out, err
-}
-
-// errUnnamed is a success without a task: a body that is empty or something else decodes to that. The import may have begun behind it.
-var errUnnamed = errors.New("the endpoint answered with success but named no import task; " +
-	"check that the endpoint is EC2's and that no proxy answers in its place")
-
-// started is the task in EC2's answer.
-func (i *Importer) started(out *ec2.ImportSnapshotOutput) (Task, error) {
-	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
-	if !i.Claim(t.ID) {
-		return Task{}, fmt.Errorf("ImportSnapshot: %w (%s)", ErrShared, t.ID)
-	}
-	return t, nil
-}
-
 // markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every
 // refusal of permission counts; a try more is harmless. A token that was first used without the tag counts, too.
 func markerRefused(err error) bool {
@@ -153,16 +180,4 @@ func withoutMarker(specs []ec2types.TagSpecification) (bare []ec2types.TagSpecif
 		}
 	}
 	return bare, was
-}
-
-// interrupted keeps the cause of a stop, and EC2's last words where there were some.
-func interrupted(lost bool, cause, last error) error {
-	switch {
-	case last == nil:
-		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
-	case lost:
-		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, last)
-	default:
-		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, last)
-	}
 }

@@ -226,14 +226,36 @@ func TestStartWithoutOtherTags(t *testing.T) {
 	}
 }
 
-func TestStartNeedsAToken(t *testing.T) {
+// P12: no import is without a token, which stays the same over all tries and differs from import to import.
+func TestStartMakesAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fake{lose: func(n int) error {
+			if n < 3 {
+				return dropped()
+			}
+			return nil
+		}}
+		importer := New(api)
+		for range 2 {
+			in := request()
+			in.ClientToken = nil
+			if _, err := importer.Start(t.Context(), in); err != nil || in.ClientToken != nil {
+				t.Error(err)
+			}
+		}
+		tokens := make([]string, 0, 4)
+		for _, in := range api.imports {
+			tokens = append(tokens, aws.ToString(in.ClientToken))
+		}
+		if len(tokens) != 4 || len(tokens[0]) < 32 || len(tokens[0]) > 64 || tokens[0] != tokens[2] || tokens[3] == tokens[0] || len(api.tasks) != 2 {
+			t.Errorf("tokens %q for %d tasks", tokens, len(api.tasks))
+		}
+	})
+}
+
+func TestStartIsNoDryRun(t *testing.T) {
 	api := &fake{}
 	in := request()
-	in.ClientToken = nil
-	if _, err := New(api).Start(t.Context(), in); err == nil || len(api.imports) > 0 {
-		t.Errorf("P12 started without a token: %v", err)
-	}
-	in = request()
 	in.DryRun = aws.Bool(true)
 	if _, err := New(api).Start(t.Context(), in); err == nil || len(api.imports) > 0 {
 		t.Errorf("a dry run was taken for a start: %v", err)

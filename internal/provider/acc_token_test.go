@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
 // TestP13SharedToken: two objects with one client token would share, and destroy, one snapshot.
@@ -73,6 +74,57 @@ func TestP13SharedToken(t *testing.T) {
 		}
 		if n := e.Snapshots(t, here); n != 1 {
 			t.Errorf("%d snapshots", n)
+		}
+	})
+}
+
+// TestP13Replay: a token that was used before gets what it was used for, which is not taken for the import that is asked for.
+func TestP13Replay(t *testing.T) {
+	// refused wants one error at client_token that says all of says, and nothing in the state.
+	refused := func(t *testing.T, o *acctest.Object, d acctest.Diagnostics, says ...string) {
+		t.Helper()
+		if o != nil || len(d) != 1 || !d.HasError() || d[0].Path != "client_token" {
+			t.Fatalf("want one error at client_token and no object, got\n%s", d)
+		}
+		if missing := lacks(d[0].Detail, append(says, "Cause: ", "Cure: ")...); len(missing) > 0 {
+			t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+		}
+	}
+	t.Run("a dead import", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t, func(c *localec2.Config) { c.Simulate.FailWith = "ClientError: Footers not identical" })
+		config := with("client_token", "a")
+		if _, d := acctest.NewCore(t, e.Config()).Create(config); !d.HasError() {
+			t.Fatal("the import has not failed")
+		}
+		o, d := acctest.NewCore(t, e.Config()).Create(config)
+		refused(t, o, d, "import-snap-", "failed earlier", "ClientError: Footers not identical")
+	})
+	t.Run("a foreign import", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		// EC2 compares the requests; not every endpoint does.
+		e.On("ImportSnapshot", acctest.Within("snapshotTaskDetail",
+			"<url>s3://images/other.vmdk</url><userBucket><s3Bucket>images</s3Bucket><s3Key>other.vmdk</s3Key></userBucket>"))
+		o, d := acctest.NewCore(t, e.Config()).Create(with("client_token", "a"))
+		refused(t, o, d, "import-snap-", "s3://images/other.vmdk, and not s3://images/disk.vmdk")
+		if n := len(e.Requests("CancelImportTask")) + len(e.Requests("DeleteSnapshot")); n > 0 {
+			t.Errorf("%d calls against an import of somebody else", n)
+		}
+	})
+	t.Run("an import whose snapshot is deleted", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		config := with("client_token", "a")
+		o, d := acctest.NewCore(t, e.Config()).Create(config)
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		e.Call(t, "DeleteSnapshot", here, "SnapshotId", o.Text("snapshot_id"))
+		_, d = acctest.NewCore(t, e.Config()).Create(config)
+		if len(d) != 1 || !d.HasError() || len(lacks(d[0].Detail, o.Text("snapshot_id"), "was deleted", "another `client_token`")) > 0 ||
+			strings.Contains(d[0].Detail, "untaint") {
+			t.Errorf("the import of a deleted snapshot ends with\n%s", d)
 		}
 	})
 }

@@ -88,6 +88,8 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 	}
 	facts(&detail, m, region, progress, elapsed)
 	switch {
+	case errors.Is(err, importtask.ErrSnapshotGone):
+		// The cure says what to do: there is nothing to continue with.
 	case resumed:
 		detail.WriteString("\nThe task stays in the state: the next apply continues with it.")
 	case m.ClientToken.IsNull():

@@ -150,10 +150,10 @@ func (m *importSnapshotModel) location(ctx context.Context) (imagesource.Locatio
 }
 
 // importRequest is the ImportSnapshot request of a fully known plan, but for the task's tags. Absent members are absent, never zero (P5).
-func (m *importSnapshotModel) importRequest(ctx context.Context, token string) (*ec2.ImportSnapshotInput, diag.Diagnostics) {
+func (m *importSnapshotModel) importRequest(ctx context.Context) (*ec2.ImportSnapshotInput, diag.Diagnostics) {
 	c, b, diags := m.container(ctx)
 	in := &ec2.ImportSnapshotInput{
-		ClientToken: aws.String(token),
+		ClientToken: m.ClientToken.ValueStringPointer(),
 		Description: m.Description.ValueStringPointer(),
 		DiskContainer: &ec2types.SnapshotDiskContainer{
 			Description: c.Description.ValueStringPointer(),
@@ -283,6 +283,15 @@ func (m *importSnapshotModel) setTask(task importtask.Task) {
 		})
 	}
 	m.SnapshotTaskDetail = types.ObjectValueMust(taskDetailTypes, detail)
+}
+
+// taskSettled tells whether the task was complete when it was last seen.
+func (m *importSnapshotModel) taskSettled(ctx context.Context) bool {
+	var d taskDetailModel
+	if members(ctx, m.SnapshotTaskDetail, &d).HasError() {
+		return false
+	}
+	return importtask.Task{Detail: ec2types.SnapshotTaskDetail{Status: d.Status.ValueStringPointer()}}.Outcome() == importtask.Completed
 }
 
 // adopt fills from a task what an imported resource does not know yet: the container as far as EC2 tells it, and the description.

@@ -148,7 +148,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 	if !plan.requestKnown(ctx) || config.Encrypted.IsUnknown() {
 		return
 	}
-	in, d := plan.importRequest(ctx, newToken())
+	in, d := plan.importRequest(ctx)
 	diags.Append(d...)
 	if diags.HasError() {
 		return

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -68,11 +67,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	if m.Preflight.ValueBool() {
 		conn.preflightApply(limited, &m, &resp.Diagnostics)
 	}
-	token := m.ClientToken.ValueString()
-	if token == "" {
-		token = newToken()
-	}
-	in, diags := m.importRequest(ctx, token)
+	in, diags := m.importRequest(ctx)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -109,9 +104,10 @@ func (r *importSnapshotResource) finish(
 	ctx, limited context.Context, conn *connection, m *importSnapshotModel, resumed bool, diags *diag.Diagnostics,
 ) (failed bool) {
 	begun := time.Now()
+	settled := m.taskSettled(ctx)
 	snapshotID, progress, err := r.await(ctx, limited, conn, m, resumed)
 	if err == nil {
-		err = r.settle(limited, conn, m, snapshotID, diags)
+		err = r.settle(limited, conn, m, snapshotID, settled, diags)
 	}
 	switch failure := asFailed(err); {
 	case err == nil:
@@ -164,8 +160,10 @@ func (r *importSnapshotResource) await(
 
 // settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
 // set is a warning, since the snapshot is good: the next plan shows the difference (P16).
-func (r *importSnapshotResource) settle(ctx context.Context, conn *connection, m *importSnapshotModel, id string, diags *diag.Diagnostics) error {
-	snapshot, err := conn.Tasks.AwaitSnapshot(ctx, id)
+func (r *importSnapshotResource) settle(
+	ctx context.Context, conn *connection, m *importSnapshotModel, id string, settled bool, diags *diag.Diagnostics,
+) error {
+	snapshot, err := conn.Tasks.AwaitSnapshot(ctx, id, settled)
 	if err != nil {
 		return err
 	}
@@ -352,5 +350,3 @@ func (r *importSnapshotResource) connectForApply(ctx context.Context, m *importS
 	}
 	return conn
 }
-
-func newToken() string { return uuid.NewString() }
