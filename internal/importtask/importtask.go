@@ -47,9 +47,9 @@ type Importer struct {
 // New returns an Importer that calls api.
 func New(api API) *Importer {
 	i := &Importer{api: api}
-	i.tasks = poller[Task]{what: "import tasks", first: firstPoll, ask: i.askTasks, unknown: unknownTask, log: i.log}
+	i.tasks = poller[Task]{what: "import tasks", field: "task_id", first: firstPoll, ask: i.askTasks, unknown: unknownTask, log: i.log}
 	// A snapshot is complete when its task is, as a rule: the first look is at once.
-	i.snapshots = poller[ec2types.Snapshot]{what: "snapshots", ask: i.askSnapshots, unknown: unknownSnapshot, log: i.log}
+	i.snapshots = poller[ec2types.Snapshot]{what: "snapshots", field: "snapshot_id", ask: i.askSnapshots, unknown: unknownSnapshot, log: i.log}
 	return i
 }
 

@@ -32,6 +32,7 @@ const (
 // poller polls for all who wait for things of one kind, with one call for all of them (P23). It runs while somebody waits.
 type poller[T any] struct {
 	what  string        // the kind, for people
+	field string        // of its ids in the log
 	first time.Duration // how soon a newcomer is looked at
 
 	// ask looks for ids with one call, and its pages where EC2 makes some, and puts what is there into found.
@@ -67,7 +68,7 @@ func (p *poller[T]) join(ctx context.Context, id string) *waiter[T] {
 		// It outlives the wait that started it, as long as another one is there.
 		ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // leave calls it
 		p.stop, p.wake, p.waiting = stop, make(chan struct{}, 1), map[*waiter[T]]struct{}{}
-		go (&polling[T]{poller: p, doubted: map[string]bool{}}).run(ctx, p.wake)
+		go (&polling[T]{poller: p, began: time.Now(), doubted: map[string]bool{}}).run(ctx, p.wake)
 	}
 	p.waiting[w] = struct{}{}
 	p.hurry()
@@ -95,6 +96,7 @@ func (p *poller[T]) hurry() {
 // polling is the goroutine of a poller, from the first waiter to the last.
 type polling[T any] struct {
 	*poller[T]
+	began        time.Time
 	doubted      map[string]bool // ids that EC2 refused once: asked for apart, so that they spoil nobody's answer
 	refusedSince time.Time
 }
@@ -218,7 +220,9 @@ func patienceWith(err error) time.Duration {
 
 func (p *polling[T]) complain(ctx context.Context, what string, ids []string, err error) {
 	shown := strings.Join(ids[:min(len(ids), 5)], " ")
-	p.log(ctx, p.what+" "+what, map[string]any{"task_id": shown, "count": len(ids), "error": err.Error()})
+	p.log(ctx, p.what+" "+what, map[string]any{
+		p.field: shown, "count": len(ids), "error": err.Error(), "elapsed": time.Since(p.began).Round(time.Second).String(),
+	})
 }
 
 // ids are what somebody waits for, each once.

@@ -488,3 +488,46 @@ func TestDescribe(t *testing.T) {
 		t.Error("an empty id asks for all tasks of the account")
 	}
 }
+
+// W12: the lines of a wait name their fields as those of the provider do.
+func TestWaitLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := detail("hatching", "")
+		d.Progress = aws.String("7")
+		api := &fake{
+			status: script(d, detail("completed", "")),
+			onDescribe: func(n int, _ []string) error {
+				if n == 1 {
+					return answer(503, "RequestLimitExceeded", "slow")
+				}
+				return nil
+			},
+			onCancel: func(n int, _ string) error {
+				if n == 1 {
+					return dropped()
+				}
+				return nil
+			},
+		}
+		importer := New(api)
+		lines := map[string]map[string]any{}
+		importer.Log = func(_ context.Context, message string, fields ...map[string]any) { lines[message] = fields[0] }
+		_, _ = importer.Wait(within(t, time.Minute), "import-snap-1", nil)
+		_, _ = importer.Cancel(within(t, time.Minute), "import-snap-1", "")
+		for message, fields := range map[string]map[string]any{
+			"import tasks could not be described; polling slower":             {"task_id": "import-snap-1", "elapsed": nil},
+			"the import task has a status that is not known here; waiting on": {"task_id": "import-snap-1", "status": "hatching", "progress": "7", "elapsed": nil},
+			"CancelImportTask is tried again: the answer was lost":            {"task_id": "import-snap-1", "elapsed": nil},
+		} {
+			got, ok := lines[message]
+			if !ok {
+				t.Errorf("no line %q in %v", message, lines)
+			}
+			for name, want := range fields {
+				if value, there := got[name]; !there || want != nil && value != want {
+					t.Errorf("%q has %s = %v", message, name, value)
+				}
+			}
+		}
+	})
+}

@@ -216,3 +216,52 @@ func TestAccRule4Destroy(t *testing.T) {
 		)
 	})
 }
+
+// TestP26CancelRefused: what a destroy cannot end is named, and stays in the state for the next one.
+func TestP26CancelRefused(t *testing.T) {
+	t.Parallel()
+	e := slow(t, time.Hour)
+	o := interrupted(t, e, with())
+	task := o.Text("import_task_id")
+	e.On("CancelImportTask", acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform: ec2:CancelImportTask"))
+	d := acctest.NewCore(t, e.Config()).Destroy(o)
+	if len(d) != 1 || !d.HasError() {
+		t.Fatalf("want one error, got %v", d)
+	}
+	if missing := lacks(d[0].Detail, task, here, `status "active"`, "is left", "stays in the state", "UnauthorizedOperation", "ec2:CancelImportTask", "Cure: "); len(missing) > 0 {
+		t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+	}
+	e.Calm("CancelImportTask")
+	if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {
+		t.Error(d)
+	}
+	if n := e.Snapshots(t, here); n != 0 {
+		t.Errorf("%d snapshots", n)
+	}
+}
+
+// TestP26CancelLost: the answer of a cancel that was carried out is lost, and the task is ended all the same.
+func TestP26CancelLost(t *testing.T) {
+	t.Parallel()
+	e := slow(t, time.Hour)
+	o := interrupted(t, e, with())
+	e.On("CancelImportTask", acctest.First(1, acctest.DropAnswer))
+	if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {
+		t.Error(d)
+	}
+}
+
+// TestP26FailedTaskNamesASnapshot: what a cancelled task has made all the same is deleted with it.
+func TestP26FailedTaskNamesASnapshot(t *testing.T) {
+	t.Parallel()
+	e := slow(t, time.Hour)
+	o := interrupted(t, e, with())
+	const snapshot = "snap-00000000000000001"
+	e.On("DescribeImportSnapshotTasks", acctest.Within("snapshotTaskDetail", "<snapshotId>"+snapshot+"</snapshotId>"))
+	if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {
+		t.Error(d)
+	}
+	if calls := e.Requests("DeleteSnapshot"); len(calls) != 1 || calls[0].Form.Get("SnapshotId") != snapshot {
+		t.Errorf("%d calls of DeleteSnapshot", len(calls))
+	}
+}

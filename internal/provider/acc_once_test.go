@@ -247,3 +247,17 @@ func TestAccRule3OneImport(t *testing.T) {
 		t.Errorf("EC2 has %d tasks", n)
 	}
 }
+
+// TestP16SnapshotNotKnownYet: a snapshot that some of EC2 does not know for a moment is tagged by the same apply.
+func TestP16SnapshotNotKnownYet(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	e.On("CreateTags", acctest.First(2, acctest.Refuse(400, "InvalidSnapshot.NotFound", "The snapshot does not exist.")))
+	o, d := acctest.NewCore(t, e.Config()).Create(with("tags", tags("Name", "web")))
+	if len(d) > 0 || o == nil {
+		t.Fatalf("a snapshot that showed late: %v", d)
+	}
+	if n := len(e.Requests("CreateTags")); n != 3 || accepted(e) != 1 {
+		t.Errorf("%d calls of CreateTags, %d imports", n, accepted(e))
+	}
+}

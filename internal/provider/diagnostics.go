@@ -105,6 +105,16 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 	return blame(explanation.Blame, summary, strings.TrimSpace(detail.String()))
 }
 
+// cancelFailed is an unfinished import that a destroy could not end; task is as it was last seen, nil where it was not. What is left is named (P26).
+func cancelFailed(m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
+	seen := ""
+	if task != nil && task.Status() != "" {
+		seen = fmt.Sprintf(", last seen with status %q,", task.Status())
+	}
+	return callFailed("Unable to Cancel Import", fmt.Sprintf("The import task %s in %s%s was not brought to its end. It is left, or the snapshot that it makes; "+
+		"it stays in the state, and the next destroy tries again", m.ImportTaskID.ValueString(), region, seen), err)
+}
+
 // facts are what a user, or a support case, needs to know of one import.
 func facts(w *strings.Builder, m *importSnapshotModel, region, progress string, elapsed time.Duration) {
 	var d taskDetailModel

@@ -168,7 +168,7 @@ func (r *importSnapshotResource) settle(
 		return err
 	}
 	wanted := m.StorageTier
-	if err := conn.tag(ctx, id, goTags(m.TagsAll), nil); err != nil {
+	if err := conn.tagNew(ctx, id, goTags(m.TagsAll)); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -310,7 +310,7 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 	if snapshotID == "" {
 		task, err := conn.Tasks.Cancel(limited, m.ImportTaskID.ValueString(), "ec2_import_snapshot was destroyed")
 		if err != nil {
-			resp.Diagnostics.Append(callFailed("Unable to Cancel Import", "The import task "+m.ImportTaskID.ValueString()+" could not be cancelled", err))
+			resp.Diagnostics.Append(cancelFailed(&m, conn.Region, task, err))
 			return
 		}
 		// The import may have been complete before the cancel came, or long ago.
@@ -318,6 +318,9 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 		if err != nil {
 			resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot of "+m.ImportTaskID.ValueString()+" could not be looked up", err))
 			return
+		}
+		if snapshotID == "" && task != nil {
+			snapshotID = task.SnapshotID() // what a task names that came to a bad end may be there all the same
 		}
 		if snapshotID == "" {
 			return

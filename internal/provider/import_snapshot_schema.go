@@ -35,7 +35,8 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 			"client_token": schema.StringAttribute{
 				MarkdownDescription: "Idempotency token, 1 to 64 printable ASCII characters. With it an apply after a killed Terraform process continues " +
 					"the same task. Unset: a random one per create, not stored. A change replaces the snapshot, and a replacement for another reason " +
-					"needs a new token.",
+					"needs a new token. Give each resource of an account and Region a token of its own: the same request under the same token is " +
+					"the same import, also from another state, and the destroy of either resource deletes the snapshot of both.",
 				Optional:   true,
 				Validators: []validator.String{matches(`^[\x20-\x7e]{1,64}$`, "must be 1 to 64 printable ASCII characters")},
 			},

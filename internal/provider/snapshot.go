@@ -20,6 +20,9 @@ import (
 const (
 	pollEvery = 2 * time.Second
 
+	// How long a call for a snapshot that was seen complete is made again where EC2 does not know it.
+	unseenFor = 20 * time.Second
+
 	// An AMI deregistered in the same destroy may hold its snapshot for some seconds more; one that stays is the user's to decide on.
 	inUseFor = 2 * time.Minute
 )
@@ -90,6 +93,19 @@ func (c *connection) tag(ctx context.Context, id string, set map[string]string, 
 		}
 	}
 	return nil
+}
+
+// tagNew tags a snapshot that has just been made: some of EC2 may not know it for a moment. A tag is no reason to import anew (P16).
+func (c *connection) tagNew(ctx context.Context, id string, set map[string]string) error {
+	for giveUp := time.Now().Add(unseenFor); ; {
+		err := c.tag(ctx, id, set, nil)
+		if !importtask.IsCode(err, "InvalidSnapshot.NotFound") || time.Now().After(giveUp) {
+			return err
+		}
+		if stopped := pause(ctx); stopped != nil {
+			return errors.Join(stopped, err)
+		}
+	}
 }
 
 // tagTask brings the tags of an import task to wanted, and takes away those of ours that are not. What the task carries is asked for, because the
