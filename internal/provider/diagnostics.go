@@ -198,7 +198,7 @@ func asFailed(err error) *importtask.FailedError {
 // logTask writes one line for each change of a task, so that TF_LOG=INFO follows an import (W12).
 func logTask(ctx context.Context, task importtask.Task, elapsed time.Duration) {
 	logInfo(ctx, "import task "+task.ID, map[string]any{
-		"task": task.ID, "status": task.Status(), "message": aws.ToString(task.Detail.StatusMessage),
+		"task_id": task.ID, "status": task.Status(), "message": aws.ToString(task.Detail.StatusMessage),
 		"progress": aws.ToString(task.Detail.Progress), "elapsed": elapsed.Round(time.Second).String(),
 	})
 }
