@@ -118,8 +118,6 @@ func (l logger) Trace(ctx context.Context, msg string, fields ...map[string]any)
 	l.to.Trace(ctx, l.redact(msg), l.clean(ctx, fields)...)
 }
 
-func (l logger) IsDebug(ctx context.Context) bool { return l.to.IsDebug(ctx) }
-
 // SetField also remembers which call it is, for the decision about bodies.
 func (l logger) SetField(ctx context.Context, key string, value any) context.Context {
 	if method, ok := value.(string); ok && key == "rpc.method" {

@@ -3,8 +3,10 @@ package awsclient
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +43,39 @@ func capture(t *testing.T) (context.Context, logging.Logger, *lockedBuffer) {
 	log.SetOutput(buffer)
 	t.Cleanup(func() { log.SetOutput(before) })
 	return ctx, to, buffer
+}
+
+// TestLogTouchesNoBody: what is logged of calls at a time is a copy. aws-sdk-go-base v2.0.0-beta.74 logs them from buffers that it gives to the next
+// call before this one is sent, so that one call carries the body of another.
+func TestLogTouchesNoBody(t *testing.T) {
+	isolate(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.FormValue("SnapshotId.1") // "" where the body is not the one that was sent
+		_, _ = fmt.Fprintf(w, "<DescribeSnapshotsResponse><snapshotSet><item><snapshotId>%s</snapshotId><description>%s</description></item></snapshotSet>"+
+			"</DescribeSnapshotsResponse>", id, strings.Repeat(id+" ", 50))
+	}))
+	defer server.Close()
+	s := startAWS(t).settings()
+	s.Endpoints.EC2 = server.URL
+	ctx, to, _ := capture(t)
+	c, err := connect(ctx, s, "us-east-1", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for n := range 100 {
+		all.Go(func() {
+			id := fmt.Sprintf("snap-%017d", n)
+			for range 10 {
+				out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+				if err != nil || len(out.Snapshots) != 1 || *out.Snapshots[0].SnapshotId != id || *out.Snapshots[0].Description != strings.Repeat(id+" ", 50) {
+					t.Errorf("asked for %s, got another answer: %v", id, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestLogHoldsNoSecrets(t *testing.T) {
