@@ -447,6 +447,11 @@ func TestProxies(t *testing.T) {
 		{"http_proxy, no https_proxy", https1, func(_ *testing.T, s *Settings) { s.HTTPProxy, s.HTTPSProxy = &proxy.URL, ptr("") }, false},
 		{"no_proxy", http1, func(_ *testing.T, s *Settings) { s.HTTPProxy, s.NoProxy = &proxy.URL, "ec2.invalid" }, false},
 		{"environment", http1, func(t *testing.T, _ *Settings) { t.Setenv("HTTP_PROXY", proxy.URL) }, true},
+		{"environment, https", https1, func(t *testing.T, _ *Settings) { t.Setenv("HTTPS_PROXY", proxy.URL) }, true},
+		{"environment, but not there", http1, func(t *testing.T, _ *Settings) {
+			t.Setenv("HTTP_PROXY", proxy.URL)
+			t.Setenv("NO_PROXY", ".invalid")
+		}, false},
 		{"no proxy", http1, func(*testing.T, *Settings) {}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

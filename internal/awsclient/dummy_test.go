@@ -23,7 +23,9 @@ func TestDummyKey(t *testing.T) {
 		}
 	}
 	shared := func(text string) Settings { return Settings{SharedConfigFiles: []string{write(t, "config", text)}} }
-	files := func(text string) Settings { return Settings{SharedCredentialsFiles: []string{write(t, "credentials", text)}} }
+	files := func(text string) Settings {
+		return Settings{SharedCredentialsFiles: []string{write(t, "credentials", text)}}
+	}
 	const keys = "aws_access_key_id = test\naws_secret_access_key = test\n"
 	for _, c := range []struct {
 		name     string

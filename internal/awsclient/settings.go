@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -151,7 +152,7 @@ func (s Settings) base(region string) (awsbase.Config, error) {
 		AllowedAccountIds:      s.AllowedAccountIDs,
 		ForbiddenAccountIds:    s.ForbiddenAccountIDs,
 
-		StsEndpoint:          s.Endpoints.STS,
+		StsEndpoint:          first(s.Endpoints.STS, stsOfEnvironment()),
 		IamEndpoint:          s.Endpoints.IAM,
 		UseFIPSEndpoint:      s.UseFIPSEndpoint,
 		UseDualStackEndpoint: s.UseDualStackEndpoint,
@@ -184,6 +185,15 @@ func (s Settings) base(region string) (awsbase.Config, error) {
 		c.AssumeRoleWithWebIdentity = &role
 	}
 	return c, nil
+}
+
+// stsOfEnvironment is the endpoint that the variables name for STS. The SDK looks at them for its clients, but not while it looks for credentials: a role
+// that a token in the environment opens would be asked for at AWS, wherever everything else goes.
+func stsOfEnvironment() string {
+	if strings.EqualFold(os.Getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
+		return ""
+	}
+	return first(os.Getenv("AWS_ENDPOINT_URL_STS"), os.Getenv("AWS_ENDPOINT_URL"))
 }
 
 // retries are the number of attempts and the mode; 0 and "" leave them to the environment and the shared files.
