@@ -313,7 +313,7 @@ func TestStartInterrupted(t *testing.T) {
 					onImport: func(n int, _ *ec2.ImportSnapshotInput) error {
 						if n == 2 {
 							cancel()
-							return answer(503, "RequestLimitExceeded", "slow")
+							return answer(400, "ResourceCountLimitExceeded", "too many")
 						}
 						return nil
 					},
