@@ -78,10 +78,11 @@ func TestCheckCut(t *testing.T) {
 		data []byte
 		says string
 	}{
-		"VMDK with its tables in front":   {testimage.VMDK{Layout: testimage.GDInFront, Size: size}.Build(run).Data, "cut off"},
-		"VMDK with its tables at the end": {testimage.VMDK{Layout: testimage.GDPatched, Size: size}.Build(run).Data, "cut off"},
-		"VMDK, not compressed":            {testimage.VMDK{Size: size}.BuildSparse(run).Data, "cut off"},
-		"VHDX":                            {testimage.VHDX{Size: size}.Build(run).Data, "cut off"},
+		"VMDK with its tables in front":                         {testimage.VMDK{Layout: testimage.GDInFront, Size: size}.Build(run).Data, "cut off"},
+		"VMDK with its tables in front, and nothing at its end": {testimage.VMDK{Layout: testimage.GDInFront, Size: 2 << 30}.Build(run).Data, "cut off"},
+		"VMDK with its tables at the end":                       {testimage.VMDK{Layout: testimage.GDPatched, Size: size}.Build(run).Data, "cut off"},
+		"VMDK, not compressed":                                  {testimage.VMDK{Size: size}.BuildSparse(run).Data, "cut off"},
+		"VHDX":                                                  {testimage.VHDX{Size: size}.Build(run).Data, "cut off"},
 	} {
 		for _, missing := range []int{0, 1024, len(c.data) / 3} {
 			cut := c.data[:len(c.data)-missing]
