@@ -2,6 +2,7 @@ package acctest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -283,11 +284,8 @@ func (c *Core) Import(id string) (*Object, Diagnostics) {
 // ImportByIdentity adopts by identity, which CLIs offer from Terraform 1.12 on.
 func (c *Core) ImportByIdentity(identity map[string]any) (*Object, Diagnostics) {
 	c.t.Helper()
-	schemas, err := c.server.GetResourceIdentitySchemas(c.ctx, &tfprotov6.GetResourceIdentitySchemasRequest{})
-	c.must(err)
-	typ := schemas.IdentitySchemas[resourceType].ValueType()
 	return c.adopt(&tfprotov6.ImportResourceStateRequest{
-		TypeName: resourceType, Identity: &tfprotov6.ResourceIdentityData{IdentityData: c.dynamic(typ, value(c.t, typ, identity))},
+		TypeName: resourceType, Identity: &tfprotov6.ResourceIdentityData{IdentityData: c.dynamic(c.identity(), value(c.t, c.identity(), identity))},
 	})
 }
 
@@ -405,4 +403,56 @@ func (p *Plan) Changed() string {
 		fmt.Fprintln(&b, d)
 	}
 	return b.String()
+}
+
+// Upgrade brings a state that another version of the provider has stored, as JSON or (before Terraform 0.12) as a flat map, up to this one.
+func (c *Core) Upgrade(version int64, state tfprotov6.RawState) (*Object, Diagnostics) {
+	c.t.Helper()
+	resp, err := c.server.UpgradeResourceState(c.ctx, &tfprotov6.UpgradeResourceStateRequest{TypeName: resourceType, Version: version, RawState: &state})
+	c.must(err)
+	d := diagnostics(resp.Diagnostics)
+	if d.HasError() {
+		return nil, d
+	}
+	return &Object{raw: c.value(resp.UpgradedState)}, d
+}
+
+// JSON is the object as a state file has it.
+func (o *Object) JSON(t *testing.T) []byte {
+	t.Helper()
+	text, err := json.Marshal(plain(o.raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Same reports whether both have the same values.
+func (o *Object) Same(other *Object) bool { return o.raw.Equal(other.raw) }
+
+// Identity is the identity of an object, nil where it has none.
+func (c *Core) Identity(o *Object) map[string]any {
+	c.t.Helper()
+	if o.identity == nil {
+		return nil
+	}
+	v, err := o.identity.IdentityData.Unmarshal(c.identity())
+	c.must(err)
+	m, _ := plain(v).(map[string]any)
+	return m
+}
+
+// WithIdentity is the object under another identity.
+func (c *Core) WithIdentity(o *Object, identity map[string]any) *Object {
+	c.t.Helper()
+	other := *o
+	other.identity = &tfprotov6.ResourceIdentityData{IdentityData: c.dynamic(c.identity(), value(c.t, c.identity(), identity))}
+	return &other
+}
+
+func (c *Core) identity() tftypes.Type {
+	c.t.Helper()
+	schemas, err := c.server.GetResourceIdentitySchemas(c.ctx, &tfprotov6.GetResourceIdentitySchemasRequest{})
+	c.must(err)
+	return schemas.IdentitySchemas[resourceType].ValueType()
 }

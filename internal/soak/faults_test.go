@@ -1,0 +1,183 @@
+package soak
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+)
+
+// once is a moment in the life of a resource at which a call is made.
+type moment struct {
+	action string
+	// at is what the user does: create, change (its tags), archive, destroy, destroy what runs.
+	at string
+
+	// What is said of a fault that does not pass, and whether as an error. Other summaries of the same table may come first: a fault of the describes
+	// is one of the polls.
+	says []string
+	fail bool
+}
+
+var moments = []moment{
+	{"ImportSnapshot", "create", []string{"Unable to Start Import", "Import Not Started"}, true},
+	{"DescribeImportSnapshotTasks", "create", []string{"Import Not Finished in Time", "Unable to Follow Import"}, true},
+	{"DescribeSnapshots", "create", []string{"Import Not Finished in Time", "Unable to Follow Import"}, true},
+	{"CreateTags", "create", []string{"Snapshot Not Tagged"}, false},
+	{"ModifySnapshotTier", "create", []string{"Storage Tier Not Changed"}, false},
+	{"GetCallerIdentity", "create", []string{"Unable to Reach EC2"}, true},
+	{"DeleteTags", "change", []string{"Unable to Change Tags", "Unable to Change Task Tags"}, true},
+	{"DescribeSnapshots", "refresh", []string{"Unable to Read Snapshot"}, true},
+	{"DeleteSnapshot", "destroy", []string{"Unable to Delete Snapshot"}, true},
+	{"CancelImportTask", "destroy what runs", []string{"Unable to Cancel Import"}, true},
+}
+
+// harmless are faults that nobody needs to hear of, however long they last.
+var harmless = map[string]bool{"delayed": true, "another content type": true, "stale": true, "P8 status in upper case": true}
+
+// TestFaults is the table of every fault at every call, for two calls and for ever: what comes out, what is said, and what is left.
+func TestFaults(t *testing.T) {
+	type cell struct {
+		acctest.Fault
+		moment
+		calls int
+	}
+	var cells []cell
+	for _, m := range moments {
+		for _, f := range acctest.Faults {
+			if f.Hits(m.action) {
+				cells = append(cells, cell{f, m, 2}, cell{f, m, 0})
+			}
+		}
+	}
+	long := map[int]string{0: "for ever", 2: "twice"}
+	name := func(c cell) string { return c.action + " at " + c.at + ": " + c.Name + " " + long[c.calls] }
+	together(t, time.Time{}, cells, name, func(t *testing.T, test cell) {
+		c := choice(make([]int, len(dimensions))).configuration()
+		c.resource["tags"] = map[string]any{"Name": "web", "run": "7"}
+		c.resource["timeouts"] = map[string]any{"create": "30s", "update": "30s", "delete": "30s", "read": "30s"}
+		if test.calls == 0 {
+			c.resource["timeouts"] = map[string]any{"create": "4s", "update": "4s", "delete": "4s", "read": "4s"}
+		}
+		if test.action == "ModifySnapshotTier" {
+			c.resource["storage_tier"] = "archive"
+		}
+		lasts := time.Duration(0)
+		if test.at == "destroy what runs" || test.action == "ImportSnapshot" && test.calls == 0 {
+			lasts = endless
+		}
+		e := newEC2(t, c, lasts)
+		if test.action == "GetCallerIdentity" {
+			c.provider["skip_requesting_account_id"], c.provider["skip_credentials_validation"] = false, false
+		}
+		l := newLife(t, e, c, seeded(1))
+		disturbed := func() { e.On(test.action, disturbance{fault: test.Fault, calls: test.calls}.hook()) }
+
+		began := time.Now()
+		switch test.at {
+		case "create":
+			disturbed()
+			l.apply(t.Context())
+		case "refresh":
+			l.settle()
+			l.said = nil
+			disturbed()
+			o, d := l.core.Read(l.object)
+			l.hear(d)
+			if o == nil && test.calls > 0 {
+				t.Error("the refresh has dropped it")
+			}
+			if o != nil {
+				l.object = o
+			}
+		case "change":
+			l.settle()
+			c.resource["tags"] = map[string]any{"Name": "db"}
+			disturbed()
+			l.apply(t.Context())
+		case "destroy":
+			l.settle()
+			l.said = nil
+			disturbed()
+			l.leave()
+		case "destroy what runs":
+			c.resource["timeouts"] = map[string]any{"create": "1500ms", "update": "4s", "delete": "4s"}
+			l.apply(t.Context())
+			l.said = nil
+			disturbed()
+			l.leave()
+		}
+		if took := time.Since(began); took > 2*time.Minute {
+			t.Errorf("it took %s", took.Round(time.Second))
+		}
+		test.judge(t, l.said, test.Fault, test.calls)
+
+		// All is well again. What was left is found, finished and destroyed.
+		e.Calm()
+		c.resource["timeouts"] = map[string]any{"create": forever, "update": forever, "delete": forever}
+		if strings.HasPrefix(test.at, "destroy") {
+			l.restart()
+			l.destroy()
+		} else {
+			l.restart()
+			if lasts == endless {
+				l.adopt()
+				e.Restart(t)
+			}
+			l.settle()
+			l.once()
+			l.destroy()
+		}
+		nothingLeft(t, e)
+	})
+}
+
+// leave destroys once.
+func (l *life) leave() {
+	l.t.Helper()
+	d := l.core.Destroy(l.object)
+	l.hear(d)
+	if !d.HasError() {
+		l.object = nil
+	}
+}
+
+// sdkTries are the faults that two tries of the SDK, which is all it was given, do not outlast.
+var sdkTries = regexp.MustCompile(`^(CreateTags|ModifySnapshotTier|DeleteTags|DeleteSnapshot|GetCallerIdentity|DescribeSnapshots at refresh)`)
+
+// judge looks at what was said.
+func (m moment) judge(t *testing.T, said acctest.Diagnostics, f acctest.Fault, calls int) {
+	t.Helper()
+	if harmless[f.Name] {
+		if said.HasError() {
+			t.Errorf("it is no trouble, but was said to be: %v", said)
+		}
+		return
+	}
+	if len(said) == 0 {
+		// It passed, or what was asked for is done; whether it is shows behind.
+		return
+	}
+	known := false
+	for _, d := range said {
+		for _, summary := range m.says {
+			if d.Summary == summary {
+				known = true
+				if d.Error != m.fail {
+					t.Errorf("%s: an error: %t, want %t", d.Summary, d.Error, m.fail)
+				}
+				if f.Says != "" && !strings.Contains(d.Detail, f.Says) && d.Summary != "Import Not Finished in Time" {
+					t.Errorf("the message lacks %q:\n%s", f.Says, said)
+				}
+			}
+		}
+	}
+	if !known {
+		t.Errorf("want one of %q, got\n%s", m.says, said)
+	}
+	if calls > 0 && said.HasError() && !sdkTries.MatchString(m.action+" at "+m.at) && !strings.Contains(f.Name, "credentials") {
+		t.Errorf("it would have passed with a little patience:\n%s", said)
+	}
+}
