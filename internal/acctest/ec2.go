@@ -288,3 +288,10 @@ func (e *EC2) through(r *Request, hooks []Hook) *Answer {
 	header.Del("Content-Length")
 	return &Answer{Status: w.Code, Header: header, Body: w.Body.String()}
 }
+
+// Page makes the request one for pages of n.
+func (r *Request) Page(n int) {
+	r.Form.Set("MaxResults", strconv.Itoa(n))
+	r.body = []byte(r.Form.Encode())
+	r.http.ContentLength = int64(len(r.body))
+}

@@ -18,6 +18,15 @@ func Refusal(status int, code, message string) *Answer {
 	}
 }
 
+// refusalOf is the refusal of a call: STS has another form for it.
+func refusalOf(r *Request, status int, code, message string) *Answer {
+	a := Refusal(status, code, message)
+	if r.Action == "GetCallerIdentity" {
+		a.Body = strings.NewReplacer("<Response><Errors>", "<ErrorResponse>", "</Errors>", "", "</Response>", "</ErrorResponse>", "RequestID>", "RequestId>").Replace(a.Body)
+	}
+	return a
+}
+
 // First applies h to the first n calls only.
 func First(n int, h Hook) Hook {
 	var seen atomic.Int64
@@ -41,7 +50,7 @@ func When(fits func(*Request) bool, h Hook) Hook {
 
 // Refuse answers with an error, and the endpoint never sees the call.
 func Refuse(status int, code, message string) Hook {
-	return func(*Request, func() *Answer) *Answer { return Refusal(status, code, message) }
+	return func(r *Request, _ func() *Answer) *Answer { return refusalOf(r, status, code, message) }
 }
 
 // DropAnswer lets the endpoint accept the call and drops the connection before the answer (P12).
@@ -52,9 +61,9 @@ func DropAnswer(_ *Request, next func() *Answer) *Answer {
 
 // LoseAnswer lets the endpoint accept the call and answers with an error in its place (P12).
 func LoseAnswer(status int, code, message string) Hook {
-	return func(_ *Request, next func() *Answer) *Answer {
+	return func(r *Request, next func() *Answer) *Answer {
 		next()
-		return Refusal(status, code, message)
+		return refusalOf(r, status, code, message)
 	}
 }
 
