@@ -91,18 +91,21 @@ type conversion struct {
 	told    atomic.Int64 // what the store knows of it
 }
 
-// watch tells the store how far the work is, and the work when the task was canceled: by this process at once, by another one soon.
+// watch tells the store how far the work is, and the work when the task was canceled. It looks when it is told to, not now and then: there may be
+// hundreds of conversions that only wait for their time (see noticeCancels).
 func (c *conversion) watch(ctx context.Context, cancel context.CancelCauseFunc, kick <-chan struct{}) {
 	ticker := time.NewTicker(lockPoll)
 	defer ticker.Stop()
 	for {
+		report := c.report
 		select {
 		case <-kick:
+			report = c.active
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		active, err := c.report()
+		active, err := report()
 		if err != nil {
 			c.log.Warn("cannot note the progress", "task", c.task.ID, "error", err)
 		} else if !active {
@@ -112,11 +115,16 @@ func (c *conversion) watch(ctx context.Context, cancel context.CancelCauseFunc, 
 	}
 }
 
-// report notes the progress and says whether the task is still active.
+// report notes the progress, where there is some, and says whether the task is still active, as far as that shows.
 func (c *conversion) report() (bool, error) {
 	if percent := c.percent.Load(); c.told.Swap(percent) != percent {
 		return c.store.setProgress(c.task.ID, int(percent))
 	}
+	return true, nil
+}
+
+// active says whether the task is still active.
+func (c *conversion) active() (bool, error) {
 	t, err := c.store.task(c.task.ID)
 	return err == nil && t != nil && t.Status == statusActive, err
 }

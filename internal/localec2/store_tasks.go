@@ -2,6 +2,7 @@ package localec2
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -79,6 +80,20 @@ func (s *store) unfinishedTasks() (tasks []task, err error) {
 		return err
 	})
 	return tasks, err
+}
+
+// deletingTasks are those of some tasks that were canceled or refused and are not ended yet.
+func (s *store) deletingTasks(ids []string) (deleting []string, err error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for canceled tasks: %w", err)
+	}
+	err = s.read(func(tx transaction) error {
+		deleting, err = selectRows(tx, func(row *sql.Rows, id *string) error { return row.Scan(id) },
+			"SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?)) AND status = ?", string(list), statusDeleting)
+		return err
+	})
+	return deleting, err
 }
 
 // The following change an active task and report whether it still was active: what does not say so has lost against a cancel.

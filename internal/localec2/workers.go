@@ -3,6 +3,8 @@ package localec2
 import (
 	"context"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,9 +36,10 @@ type workers struct {
 	ctx  context.Context
 	quit context.CancelFunc
 
-	mu      sync.Mutex
-	jobs    map[string]*job
-	running sync.WaitGroup
+	mu       sync.Mutex
+	jobs     map[string]*job
+	noticing bool // noticeCancels runs
+	running  sync.WaitGroup
 }
 
 // volumeFile is a volume that grows.
@@ -68,15 +71,56 @@ func (w *workers) own(id string) {
 		return
 	}
 	if j, ok := w.jobs[id]; ok {
-		select {
-		case j.kick <- struct{}{}:
-		default: // it is about to look anyway
-		}
+		j.look()
 		return
 	}
 	j := &job{id: id, kick: make(chan struct{}, 1)}
 	w.jobs[id] = j
 	w.running.Go(func() { w.attend(j) })
+	if !w.noticing {
+		w.noticing = true
+		w.running.Go(w.noticeCancels)
+	}
+}
+
+// noticeCancels tells the jobs of tasks that another process has canceled, as long as there are jobs: it asks once for all of them, where each on its
+// own would keep the store busy with what has not changed.
+func (w *workers) noticeCancels() {
+	ticker := time.NewTicker(lockPoll)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-w.ctx.Done():
+			return
+		}
+		w.mu.Lock()
+		owned := slices.Collect(maps.Keys(w.jobs))
+		w.noticing = len(owned) > 0
+		w.mu.Unlock()
+		if len(owned) == 0 {
+			return
+		}
+		canceled, err := w.store.deletingTasks(owned)
+		if err != nil {
+			w.log.Warn("cannot look for canceled imports", "error", err)
+		}
+		w.mu.Lock()
+		for _, id := range canceled {
+			if j, owned := w.jobs[id]; owned {
+				j.look()
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// look makes a job look at its task now; it may be about to do so anyway.
+func (j *job) look() {
+	select {
+	case j.kick <- struct{}{}:
+	default:
+	}
 }
 
 // inBackground runs something that ends with the workers.

@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"internal/acctest":   {"..."},
 	"internal/signals":   {"..."},
 	"internal/clients":   {"..."},
+	"internal/bench":     {"..."},
 	"internal/soak":      {},
 	"internal/walls":     {},
 	"internal/demo":      {"internal/diskimage/...", "internal/sparse"},
