@@ -219,6 +219,20 @@ func TestWebIdentityOfEnvironment(t *testing.T) {
 	}
 }
 
+// Variables that are to be ignored are ignored for these roles as well.
+func TestWebIdentityIgnoresEnvironment(t *testing.T) {
+	isolate(t)
+	fake, proxy := startAWS(t), startConnectProxy(t)
+	t.Setenv("AWS_ENDPOINT_URL", fake.URL)
+	t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/ci")
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", write(t, "token", "token-of-the-runner"))
+	_, err := New(t.Context(), Settings{HTTPSProxy: &proxy.URL, MaxRetries: ptr(int64(0))}, "us-east-1")
+	if hosts := proxy.take(); err == nil || !strings.HasPrefix(hosts, "sts.us-east-1.amazonaws.com:443") || len(fake.seen()) > 0 {
+		t.Errorf("asked at %q and %q: %v", hosts, fake.actions(), err)
+	}
+}
+
 // TestRolesOfEnvironment: roles are assumed where the variables lead, too.
 func TestRolesOfEnvironment(t *testing.T) {
 	for name, settings := range map[string]func(t *testing.T) Settings{

@@ -103,3 +103,21 @@ func TestP11RoleOfTask(t *testing.T) {
 		t.Errorf("said\n%s", d)
 	}
 }
+
+// TestDryRunNamesPermission: a plan with dry_run that EC2 refuses in code says in plain words what is missing, on the attribute that needs it.
+func TestDryRunNamesPermission(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	e.On("ImportSnapshot", acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: 5ecretb10b-x"))
+	e.On("DecodeAuthorizationMessage", acctest.Instead(200, `<DecodeAuthorizationMessageResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><DecodeAuthorizationMessageResult>`+
+		`<DecodedMessage>{"allowed":false,"explicitDeny":false,"context":{"action":"ec2:CreateTags","resource":"arn:aws:ec2:us-east-1:111122223333:import-snapshot-task/*"}}</DecodedMessage>`+
+		`</DecodeAuthorizationMessageResult></DecodeAuthorizationMessageResponse>`))
+	_, d := acctest.NewCore(t, e.Config()).Plan(nil, with("dry_run", true, "tags", tags("a", "b")))
+	if len(d) != 1 || !d.HasError() || d[0].Path != "tags" || strings.Contains(d[0].Detail, "5ecretb10b") ||
+		len(lacks(d[0].Detail, "may not do ec2:CreateTags on arn:aws:ec2:us-east-1:111122223333:import-snapshot-task/*", "no policy allows it", "Cure: ")) > 0 {
+		t.Errorf("said\n%s", d)
+	}
+	if n := accepted(e); n != 0 {
+		t.Errorf("%d imports were started", n)
+	}
+}
