@@ -138,7 +138,8 @@ var callFailures = []callFailure{
 	{codes: "UnauthorizedOperation AccessDenied*", Explanation: Explanation{
 		Cause: "The caller's policies do not allow this call.",
 		Cure: "An import needs ec2:ImportSnapshot (on import-snapshot-task/* and snapshot/*), ec2:DescribeImportSnapshotTasks, ec2:CancelImportTask, " +
-			"ec2:DescribeSnapshots, ec2:DeleteSnapshot, ec2:CreateTags and ec2:DeleteTags. " +
+			"ec2:DescribeSnapshots, ec2:DeleteSnapshot, ec2:CreateTags and ec2:DeleteTags; a storage tier ec2:ModifySnapshotTier, ec2:RestoreSnapshotTier " +
+			"and ec2:DescribeSnapshotTierStatus. " +
 			"An encoded message is read with `aws sts decode-authorization-message`.",
 	}},
 	{codes: "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch " +

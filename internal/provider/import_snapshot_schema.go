@@ -58,8 +58,9 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Validators:          []validator.String{matches(`^[\w+=,.@-]{1,64}$`, "must be a role's name (not its ARN): 1 to 64 letters, digits or +=,.@-_")},
 			},
 			"dry_run": schema.BoolAttribute{
-				MarkdownDescription: "Ask EC2 while planning whether the caller may start this import, with its tags (`DryRun`); the apply imports as usual. A refusal fails the plan and " +
-					"names the missing permission. A dry run cannot see the service role, the object, the bucket's Region or the key: EC2 looks at those only when " +
+				MarkdownDescription: "Ask EC2 while planning whether the caller may start this import, with its tags (`DryRun`); the apply imports as usual. A refusal fails the plan and, " +
+					"where EC2 or STS tells it, names the missing permission. Where a value that EC2 would be sent is known only after the apply, nothing is asked. " +
+					"A dry run cannot see the service role, the object, the bucket's Region or the key: EC2 looks at those only when " +
 					"the import is really asked for, or while it runs.",
 				Optional: true,
 			},
@@ -102,7 +103,8 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Optional:            true,
 			},
 			"preflight": schema.BoolAttribute{
-				MarkdownDescription: "Look at the image just before importing, at 1 MiB of it at most, and refuse what VM Import would certainly refuse, minutes later. " +
+				MarkdownDescription: "Look at the image, at 1 MiB of an object at most: the plan warns of what VM Import would refuse minutes later, and the apply refuses it just before " +
+					"the import. What may not be read is left to EC2. " +
 					"Later plans ask whether the object is still the one that was imported, by its ETag, and warn if it is not. Default `true`.",
 				Optional: true,
 				Computed: true,

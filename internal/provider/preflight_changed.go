@@ -17,12 +17,13 @@ type imageIdentity struct {
 	Version string
 }
 
-// changedTo tells two images apart. Equal ETags are equal bytes, also where the same image was uploaded as another version.
+// changedTo tells two images apart. Equal ETags are equal bytes, also where the same image was uploaded as another version. A server that names
+// neither for one of them tells nothing.
 func (i imageIdentity) changedTo(now imageIdentity) bool {
-	if i.ETag != "" || now.ETag != "" {
+	if i.ETag != "" && now.ETag != "" {
 		return i.ETag != now.ETag
 	}
-	return i.Version != now.Version
+	return i.Version != "" && now.Version != "" && i.Version != now.Version
 }
 
 // warnOfNewImage tells that the object of a complete import is another one by now (P17). It asks for the object's identity only, one HEAD on S3, and is a

@@ -48,7 +48,8 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"skip_requesting_account_id":  optionalBool("Do not ask for the account's id."),
 			"skip_metadata_api_check":     optionalBool("Do not ask the EC2 metadata service for credentials or a Region."),
 			"max_retries": schema.Int64Attribute{
-				MarkdownDescription: "How often a call is tried again after the first try. Unset: `AWS_MAX_ATTEMPTS` tries in all, or 25.", Optional: true,
+				MarkdownDescription: "How often a call is tried again after the first try. Unset: `AWS_MAX_ATTEMPTS` tries in all, or 25. " +
+					"Starting, following and cancelling an import have their own limits of time.", Optional: true,
 				Validators: []validator.Int64{int64validator.Between(0, 1000)},
 			},
 			"retry_mode": schema.StringAttribute{
@@ -82,7 +83,8 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				}},
 			},
 			"endpoints": schema.SetNestedBlock{
-				MarkdownDescription: "Endpoints of services, for example of an emulator. Also `AWS_ENDPOINT_URL_EC2`, `_S3`, `_STS`, `_KMS`, `_IAM`, or `AWS_ENDPOINT_URL` for all.",
+				MarkdownDescription: "Endpoints of services, for example of an emulator. Also `AWS_ENDPOINT_URL_EC2`, `_S3`, `_STS`, `_KMS`, `_IAM`, or `AWS_ENDPOINT_URL` for all. " +
+					"Where `ec2` is not AWS's, S3, KMS and IAM are asked only if they have an endpoint too: AWS's are not the ones that such an EC2 knows.",
 				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
 					"ec2": endpointURL("EC2"), "s3": endpointURL("S3"), "sts": endpointURL("STS"), "kms": endpointURL("KMS"), "iam": endpointURL("IAM"),
 				}},
