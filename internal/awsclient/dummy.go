@@ -19,11 +19,15 @@ var dummyKeys = regexp.MustCompile(`(?i)^(?:\d{12}|A[KS]IA[A-Z0-9]{9,}EXAMPLE|L[
 	`(?:[a-z]+[-_ ]?)?(?:test|testing|mock|mocked|dummy|fake|foo|bar|local|localstack|moto|minio|minioadmin|none|example|anything|xxx+|placeholder)` +
 	`(?:[-_ ]?(?:aws|access|key|id|user|value|default|[0-9]))*|(?:my|an|your|some)[-_ ]?access[-_ ]?key(?:[-_ ]?id)?)$`)
 
+func placeholder(key string) bool {
+	return dummyKeys.MatchString(key) && (!realKey.MatchString(key) || strings.HasSuffix(key, "EXAMPLE"))
+}
+
 // DummyKey is an access key that is a placeholder while EC2's endpoint is that of AWS: most likely the emulator it was meant for was never named. It is ""
 // where there is nothing to say. It reads the environment and the shared files, and asks nobody.
 func (s Settings) DummyKey(ctx context.Context) string {
 	key := s.accessKey(ctx)
-	if !dummyKeys.MatchString(key) || realKey.MatchString(key) && !strings.HasSuffix(key, "EXAMPLE") {
+	if !placeholder(key) {
 		return ""
 	}
 	if s.Endpoints.EC2 == "" {

@@ -21,16 +21,18 @@ type logger struct {
 
 // newLogger knows the secrets of the settings and the environment by heart.
 func newLogger(s Settings, to logging.Logger) logger {
-	known := []string{
-		s.AccessKey, s.SecretKey, s.Token,
-		os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"),
-		os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+	known := []string{s.Token, os.Getenv("AWS_SESSION_TOKEN"), os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")}
+	for _, pair := range [][2]string{{s.AccessKey, s.SecretKey}, {os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")}} {
+		switch {
+		case !placeholder(pair[0]):
+			known = append(known, pair[:]...)
+		// A placeholder such as "localstack" or an account's number is also part of the host names and ARNs that an error must show.
+		case !placeholder(pair[1]):
+			known = append(known, pair[1])
+		}
 	}
 	if role := s.AssumeRoleWithWebIdentity; role != nil {
 		known = append(known, role.WebIdentityToken)
-	}
-	for _, role := range s.AssumeRole {
-		known = append(known, role.ExternalID)
 	}
 	proxies := []string{aws.ToString(s.HTTPProxy), aws.ToString(s.HTTPSProxy)}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
@@ -53,8 +55,8 @@ func newLogger(s Settings, to logging.Logger) logger {
 }
 
 var (
-	// secretFields are the ends of header names.
-	secretFields = []string{"authorization", "security_token", "bearer_token", "metadata_token", "cookie"}
+	// secretFields are the ends of the names of fields and headers. External ids are known by name alone: many are words that stand everywhere.
+	secretFields = []string{"authorization", "security_token", "bearer_token", "metadata_token", "cookie", "external_id"}
 
 	// openServices are those whose bodies carry no credentials.
 	openServices = []string{"EC2/", "S3/", "KMS/"}

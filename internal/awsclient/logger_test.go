@@ -172,6 +172,37 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+// TestMaskingKeepsWords: placeholders for keys and names for external ids are parts of host names, ARNs and products, which an error must show.
+func TestMaskingKeepsWords(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings Settings
+		env      map[string]string
+		text     string
+	}{
+		"LocalStack":      {Settings{AccessKey: "localstack", SecretKey: "localstack"}, nil, "http://localhost.localstack.cloud:4566"},
+		"environment":     {Settings{}, map[string]string{"AWS_ACCESS_KEY_ID": "localstack", "AWS_SECRET_ACCESS_KEY": "localstack"}, "http://localhost.localstack.cloud:4566"},
+		"account number":  {Settings{AccessKey: "111122223333", SecretKey: "test"}, nil, "arn:aws:iam::111122223333:user/ci"},
+		"two words":       {Settings{AccessKey: "test", SecretKey: "localstack"}, nil, "http://localhost.localstack.cloud:4566"},
+		"an external id":  {Settings{AssumeRole: []AssumeRole{{ExternalID: "terraform"}}}, nil, "terraform-provider-ec2 convert"},
+		"a key of AWS":    {Settings{AccessKey: "AKIATESTTESTTESTTEST", SecretKey: "localstack"}, nil, "***** and *****"},
+		"a secret beside": {Settings{AccessKey: "minioadmin", SecretKey: "correct-horse-battery"}, nil, "minioadmin and *****"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate(t)
+			for k, v := range c.env {
+				t.Setenv(k, v)
+			}
+			text := c.text
+			if strings.Contains(text, " and ") {
+				text = c.settings.AccessKey + " and " + c.settings.SecretKey
+			}
+			if got := newLogger(c.settings, logging.NullLogger{}).redact(text); got != c.text {
+				t.Errorf("got %s, want %s", got, c.text)
+			}
+		})
+	}
+}
+
 // The metadata service answers with a bare token, which no pattern knows.
 func TestBodiesOfCredentialServicesAreNotLogged(t *testing.T) {
 	for method, logged := range map[string]bool{"ec2imds/GetToken": false, "SSO/GetRoleCredentials": false, "": false, "EC2/DescribeSnapshots": true} {

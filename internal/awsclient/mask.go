@@ -12,10 +12,9 @@ const (
 
 // secretForms are secrets by the place where they stand. The groups of each are kept.
 var secretForms = []*regexp.Regexp{
-	// The query of a URL, whoever signed it, and its password.
-	regexp.MustCompile(`(?i)(https?://[^\s"'<>?]+\?)[^\s"'<>]+`),
+	// The password of a URL.
 	regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://[^\s/@:"'<>]*:)[^\s/@"'<>]+(@)`),
-	// The same where the URL is the value of a form, in which EC2 is asked.
+	// The query and the password where the URL is the value of a form, in which EC2 is asked.
 	regexp.MustCompile(`(?i)(https?%3A%2F%2F[^\s&"'<>]*?%3F)[^\s&"'<>]+`),
 	regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*%3A%2F%2F[^\s&"'<>%]*%3A)[^\s&"'<>]+?(%40)`),
 	// Parts of a query without its URL, encoded once, twice and three times: a value ends where the next parameter begins.
@@ -29,6 +28,13 @@ var secretForms = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)("(?:accessKeyId|secretAccessKey|sessionToken|accessToken|refreshToken|idToken|clientSecret|token)"\s*:\s*")[^"]*`),
 }
 
+// queryForm is the query of a URL. Anybody may sign a URL by parameters of his own, so all of it is masked unless every name in it is one that openQuery
+// knows to carry no secret: those of S3, and of links to the console and the documentation.
+var (
+	queryForm = regexp.MustCompile(`(?i)(https?://[^\s"'<>?]+\?)([^\s"'<>]+)`)
+	openQuery = regexp.MustCompile(`^(?:(?:versionId|x-id|region)=[^&=]*(?:&|$))+$`)
+)
+
 // scopeForm is the key id before the scope of a signature, which is no secret.
 var scopeForm = regexp.MustCompile(`(?i)(\bCredential=)[^/\s]+`)
 
@@ -36,6 +42,13 @@ var scopeForm = regexp.MustCompile(`(?i)(\bCredential=)[^/\s]+`)
 // others (EC2's messages, errors of the network) go through it before a user sees them.
 func Redact(s string) string {
 	s = scopeForm.ReplaceAllString(s, "${1}"+masked)
+	s = queryForm.ReplaceAllStringFunc(s, func(address string) string {
+		parts := queryForm.FindStringSubmatch(address)
+		if openQuery.MatchString(parts[2]) {
+			return address
+		}
+		return parts[1] + masked
+	})
 	for _, form := range secretForms {
 		s = form.ReplaceAllString(s, "${1}"+masked+"${2}")
 	}
