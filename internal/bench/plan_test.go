@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,8 +12,7 @@ import (
 func TestPlans(t *testing.T) {
 	measured(t)
 	binary := acctest.Binary(t)
-	var table strings.Builder
-	fmt.Fprintf(&table, "%9s  %-28s %9s %18s %10s\n", "resources", "", "wall", "provider's memory", "EC2 calls")
+	t.Logf("%9s  %-28s %9s %18s %10s", "resources", "", "wall", "provider's memory", "EC2 calls")
 	for _, n := range []int{1, 100, 1000} {
 		e := newEndpoint(t, 0)
 		w := acctest.NewWork(t, binary)
@@ -60,8 +58,7 @@ resource "ec2_import_snapshot" "disk" {
 				calls = inAll(e.taken())
 			}
 			c := median(all)
-			fmt.Fprintf(&table, "%9d  %-28s %9s %18s %10d\n", n, step.what, c.wall.Round(10*time.Millisecond), mib(c.memory), calls)
+			t.Logf("%9d  %-28s %9s %18s %10d", n, step.what, c.wall.Round(10*time.Millisecond), mib(c.memory), calls)
 		}
 	}
-	t.Logf("\n%s", table.String())
 }
