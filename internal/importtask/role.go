@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,7 @@ const roleLimit = 5 * time.Second
 // ExplainRole says which part of a service role keeps VM Import from using it in a Region. EC2 has one sentence for all of them (P11). An error means
 // that nothing can be said: most callers may not look at roles, and few emulators know any.
 func ExplainRole(ctx context.Context, api RoleAPI, role, region string) (string, error) {
-	// Users write ARNs, and EC2 takes them; IAM wants the name, without the path.
-	name := role[strings.LastIndex(role, "/")+1:]
-	if name == "" {
-		name = defaultRole
-	}
+	name := cmp.Or(role, defaultRole)
 	ctx, cancel := context.WithTimeout(ctx, roleLimit)
 	defer cancel()
 	out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &name}, func(o *iam.Options) { o.RetryMaxAttempts = 2 })
@@ -48,15 +45,20 @@ func ExplainRole(ctx context.Context, api RoleAPI, role, region string) (string,
 	if plain, err := url.PathUnescape(document); err == nil { // else it is not encoded, as some emulators have it
 		document = plain
 	}
-	faults, err := judgeTrust(document, assumer{account: accountOf(aws.ToString(out.Role.Arn)), region: region})
-	switch {
-	case err != nil:
+	v, err := judgeTrust(document, assumer{account: accountOf(aws.ToString(out.Role.Arn)), region: region})
+	if err != nil {
 		return "", fmt.Errorf("reading the trust policy of the role %s: %w", name, err)
-	case len(faults) == 0:
-		return fmt.Sprintf("IAM says that the role %q is there and that its trust policy is sound. What is left are the role's own policies (%s), "+
-			"a permissions boundary or an organization's policy above them, and the caller's iam:PassRole on the role.", name, rolePolicy), nil
 	}
-	return fmt.Sprintf("IAM says that the role %q is there, but that its trust policy is not as VM Import needs it: %s.", name, strings.Join(faults, "; ")), nil
+	notJudged, sound := "", "its trust policy is sound"
+	if len(v.doubts) > 0 {
+		notJudged, sound = " Not judged: "+strings.Join(v.doubts, "; ")+".", "nothing is wrong in its trust policy as far as that can be judged"
+	}
+	if len(v.faults) > 0 {
+		return fmt.Sprintf("IAM says that the role %q is there, but that its trust policy is not as VM Import needs it: %s.%s",
+			name, strings.Join(v.faults, "; "), notJudged), nil
+	}
+	return fmt.Sprintf("IAM says that the role %q is there and that %s.%s What is left are the role's own policies (%s), "+
+		"a permissions boundary or an organization's policy above them, and the caller's iam:PassRole on the role.", name, sound, notJudged, rolePolicy), nil
 }
 
 // accountOf is the account in an ARN. VM Import asks in the name of the account that imports, which is the one whose role it is.

@@ -56,24 +56,68 @@ func TestP11Trust(t *testing.T) {
 		"another account's imports":      {strings.ReplaceAll(soundTrust, "vmie:*:111122223333", "vmie:*:999999999999"), []string{"aws:SourceArn", "vmie:*:999999999999", "arn:aws:vmie:eu-west-1:111122223333:"}},
 		"another Region's imports":       {strings.ReplaceAll(soundTrust, "vmie:*:", "vmie:us-east-1:"), []string{"aws:SourceArn", "vmie:us-east-1"}},
 		"imports of another service":     {strings.ReplaceAll(soundTrust, "arn:aws:vmie:", "arn:aws:ec2:"), []string{"aws:SourceArn"}},
-		"a condition nobody can judge":   {trust(`"StringEquals":{"aws:PrincipalOrgID":"o-1"}`), []string{`"aws:PrincipalOrgID"`, "may not meet"}},
-		"an operator nobody can judge":   {trust(`"Fits":{"sts:ExternalId":"vmimport"}`), []string{`"Fits"`, "may not meet"}},
+		"everyone, as AWS":               {`{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`, nil},
+		"everyone, among others":         {`{"Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::1:root","*"]},"Action":"sts:AssumeRole"}]}`, nil},
+		"ARN, not to the letter":         {trust(`"StringNotEquals":{"aws:SourceArn":"arn:aws:vmie:eu-west-1:111122223333:*"}`), nil},
+		"ARN, to the letter":             {trust(`"StringEquals":{"aws:SourceArn":"arn:aws:vmie:eu-west-1:111122223333:*"}`), []string{"aws:SourceArn", "to the letter", "StringEquals", "wildcards"}},
+		"ARN, the letters open":          {trust(`"StringEqualsIgnoreCase":{"aws:SourceArn":"arn:aws:vmie:*"}`), []string{"aws:SourceArn", "to the letter"}},
+		"ARN, equal":                     {trust(`"ArnEquals":{"aws:SourceArn":"arn:aws:vmie:eu-west-1:111122223333:*"}`), nil},
 		"Deny":                           {strings.Replace(soundTrust, `"Statement":[`, `"Statement":[{"Sid":"Closed","Effect":"Deny","Principal":"*","Action":"sts:*"},`, 1), []string{`Deny statement ("Closed")`}},
 		"two things at once":             {trust(`"StringEquals":{"sts:ExternalId":"x","aws:SourceAccount":"9"}`), []string{"sts:Externalid", "aws:SourceAccount"}},
 		"the statement that lacks least": {`{"Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"a:b","Condition":{"StringEquals":{"sts:ExternalId":"first"}}},{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"second"}}}]}`, []string{`"second"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			faults, err := judgeTrust(test.document, assumer{account: "111122223333", region: "eu-west-1"})
-			if err != nil {
-				t.Fatal(err)
+			v, err := judgeTrust(test.document, assumer{account: "111122223333", region: "eu-west-1"})
+			if err != nil || v.doubts != nil {
+				t.Fatalf("doubts %q, %v", v.doubts, err)
 			}
-			text := strings.Join(faults, "; ")
+			text := strings.Join(v.faults, "; ")
 			if (text == "") != (test.says == nil) {
 				t.Errorf("got %q", text)
 			}
 			for _, says := range test.says {
 				if !strings.Contains(text, says) {
 					t.Errorf("%q does not say %q", text, says)
+				}
+			}
+		})
+	}
+}
+
+// TestP11TrustDoubts: a condition that nobody here can judge is a doubt and no fault, beside whatever is wrong for certain.
+func TestP11TrustDoubts(t *testing.T) {
+	known := assumer{account: "111122223333", region: "eu-west-1"}
+	for name, test := range map[string]struct {
+		document       string
+		by             assumer
+		faults, doubts []string // what each says
+	}{
+		"a key":       {trust(`"Bool":{"aws:SecureTransport":"true"}`), known, nil, []string{`"aws:SecureTransport"`}},
+		"an operator": {trust(`"Fits":{"sts:ExternalId":"vmimport"}`), known, nil, []string{`"Fits"`}},
+		"an account":  {trust(`"StringEquals":{"aws:SourceAccount":"9"},"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:9:*"}`), assumer{}, nil, []string{"aws:SourceArn", "aws:SourceAccount"}},
+		"a fault too": {trust(`"StringEquals":{"aws:PrincipalOrgID":"o-1","sts:ExternalId":"x"}`), known, []string{"sts:Externalid"}, []string{`"aws:PrincipalOrgID"`}},
+		"Deny": {`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*"},{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole",` +
+			`"Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}`, known, []string{"a Deny statement"}, []string{`"aws:SecureTransport"`}},
+		"Deny in doubt": {strings.Replace(soundTrust, `"Statement":[`, `"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}},`, 1),
+			known, nil, nil},
+		"less doubt": {`{"Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"Bool":{"a:a":"x","b:b":"x"}}},` +
+			`{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"Bool":{"c:c":"x"}}}]}`, known, nil, []string{`"c:c"`}},
+		"doubt before fault": {`{"Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"a:b"},` +
+			`{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"Bool":{"a:a":"x","b:b":"x"}}}]}`, known, nil, []string{`"a:a"`, `"b:b"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, err := judgeTrust(test.document, test.by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range []struct{ got, says []string }{{v.faults, test.faults}, {v.doubts, test.doubts}} {
+				if len(part.got) != len(part.says) {
+					t.Fatalf("got %q, want %q", part.got, part.says)
+				}
+				for i, says := range part.says {
+					if !strings.Contains(part.got[i], says) {
+						t.Errorf("%q does not say %q", part.got[i], says)
+					}
 				}
 			}
 		})
@@ -92,12 +136,14 @@ func FuzzTrust(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, document string) {
-		faults, err := judgeTrust(document, assumer{account: "111122223333", region: "eu-west-1"})
-		if err != nil && faults != nil {
-			t.Errorf("both %v and %q", err, faults)
+		v, err := judgeTrust(document, assumer{account: "111122223333", region: "eu-west-1"})
+		if err != nil && (v.faults != nil || v.doubts != nil) {
+			t.Errorf("both %v and %q", err, v)
 		}
-		if len(faults) == 1 && len(faults[0]) > 5000 {
-			t.Errorf("a fault of %d bytes", len(faults[0]))
+		for _, text := range append(v.faults, v.doubts...) {
+			if len(text) > 5000 {
+				t.Errorf("a verdict of %d bytes", len(text))
+			}
 		}
 	})
 }
@@ -140,12 +186,15 @@ func TestP11ExplainRole(t *testing.T) {
 		contentType, body string
 		asks, says        string // says "": nothing can be said
 	}{
-		"sound":               {"", 200, xml, roleAnswer(sound), "vmimport", "trust policy is sound. What is left are the role's own policies (s3:GetObject"},
-		"not encoded":         {"", 200, xml, roleAnswer(soundTrust), "vmimport", "trust policy is sound"},
-		"wrong":               {"mine", 200, xml, roleAnswer(url.PathEscape(strings.ReplaceAll(soundTrust, "vmie.", "ec2."))), "mine", `"mine" is there, but that its trust policy`},
-		"another account":     {"mine", 200, xml, roleAnswer(strings.ReplaceAll(sound, "111122223333%22%7D%2C", "999999999999%22%7D%2C")), "mine", "this account is 111122223333"},
-		"missing":             {"mine", 404, xml, iamError("NoSuchEntity", "The role with name mine cannot be found."), "mine", `no role "mine"`},
-		"an ARN":              {"arn:aws:iam::111122223333:role/path/mine", 404, xml, iamError("NoSuchEntity", "no"), "mine", `no role "mine"`},
+		"sound":           {"", 200, xml, roleAnswer(sound), "vmimport", "trust policy is sound. What is left are the role's own policies (s3:GetObject"},
+		"not encoded":     {"", 200, xml, roleAnswer(soundTrust), "vmimport", "trust policy is sound"},
+		"wrong":           {"mine", 200, xml, roleAnswer(url.PathEscape(strings.ReplaceAll(soundTrust, "vmie.", "ec2."))), "mine", `"mine" is there, but that its trust policy`},
+		"another account": {"mine", 200, xml, roleAnswer(strings.ReplaceAll(sound, "111122223333%22%7D%2C", "999999999999%22%7D%2C")), "mine", "this account is 111122223333"},
+		"missing":         {"mine", 404, xml, iamError("NoSuchEntity", "The role with name mine cannot be found."), "mine", `no role "mine"`},
+		"in doubt": {"", 200, xml, roleAnswer(url.PathEscape(trust(`"Bool":{"aws:SecureTransport":"true"}`))), "vmimport",
+			`nothing is wrong in its trust policy as far as that can be judged. Not judged: it asks for "aws:SecureTransport" ("Bool" "true"). What is left are the role's own policies`},
+		"wrong and in doubt": {"", 200, xml, roleAnswer(url.PathEscape(trust(`"StringEquals":{"aws:PrincipalOrgID":"o-1","sts:ExternalId":"x"}`))), "vmimport",
+			`VM Import always sends "vmimport". Not judged: it asks for "aws:PrincipalOrgID"`},
 		"no permission":       {"", 403, xml, iamError("AccessDenied", "User is not authorized to perform: iam:GetRole"), "vmimport", ""},
 		"no such action":      {"", 400, xml, iamError("InvalidAction", "no such action"), "vmimport", ""},
 		"LocalStack has none": {"", 501, xml, iamError("InternalFailure", "The get_role action has not been implemented"), "vmimport", ""},

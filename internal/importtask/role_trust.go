@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,41 +16,50 @@ type assumer struct{ account, region string }
 
 const externalID = "vmimport"
 
+// verdict is what a trust policy, or a statement of it, has against VM Import: what certainly keeps it out, and the conditions that only AWS can judge.
+type verdict struct{ faults, doubts []string }
+
+// lighter orders verdicts: a fault weighs more than any number of doubts.
+func (v verdict) lighter(than verdict) bool {
+	return cmp.Or(cmp.Compare(len(v.faults), len(than.faults)), cmp.Compare(len(v.doubts), len(than.doubts))) < 0
+}
+
 // judgeTrust says what in a trust policy keeps VM Import out, nothing where it may assume the role. The document is foreign: whatever is in it, it is
 // either understood as IAM does or passed over.
 // https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html#vmimport-role
-func judgeTrust(document string, by assumer) (faults []string, err error) {
+func judgeTrust(document string, by assumer) (verdict, error) {
 	var p trustPolicy
 	if err := json.Unmarshal([]byte(document), &p); err != nil {
-		return nil, err
+		return verdict{}, err
 	}
 	if len(p.Statement) == 0 {
-		return nil, errors.New("it has no statements")
+		return verdict{}, errors.New("it has no statements")
 	}
-	var named []string // whom else it trusts
-	best := []string(nil)
+	var named, denied []string // named: whom else it trusts
+	var best verdict
 	admitted := false
 	for _, s := range p.Statement {
 		switch {
 		case s.Effect == "Deny":
-			faults = append(faults, s.denies(by)...)
+			denied = append(denied, s.denies(by)...)
 		case s.Effect != "Allow":
 		case !s.names():
 			named = append(named, s.Principal.Service...)
 		default:
-			if f := s.lacks(by); !admitted || len(f) < len(best) {
-				admitted, best = true, f
+			if v := s.lacks(by); !admitted || v.lighter(best) {
+				admitted, best = true, v
 			}
 		}
 	}
-	if admitted {
-		return append(best, faults...), nil
+	if !admitted {
+		fault := "no statement of it allows vmie.amazonaws.com (Principal.Service) to assume the role"
+		if len(named) > 0 {
+			fault += ", only " + strings.Join(shown(named), ", ")
+		}
+		best.faults = []string{fault}
 	}
-	fault := "no statement of it allows vmie.amazonaws.com (Principal.Service) to assume the role"
-	if len(named) > 0 {
-		fault += ", only " + strings.Join(shown(named), ", ")
-	}
-	return append([]string{fault}, faults...), nil
+	best.faults = append(best.faults, denied...)
+	return best, nil
 }
 
 // trustPolicy is a policy document as far as it matters here. IAM takes one or many for nearly every member.
@@ -65,7 +75,7 @@ type trustStatement struct {
 	Condition    map[string]map[string]texts
 }
 
-// trustPrincipal is "*" or the services of an object; users and roles of AWS do not matter.
+// trustPrincipal is everyone or the services of an object; users and roles of AWS do not matter.
 type trustPrincipal struct {
 	Everyone bool
 	Service  texts
@@ -78,9 +88,11 @@ func (p *trustPrincipal) UnmarshalJSON(b []byte) error {
 		p.Everyone = everyone == "*"
 		return nil
 	}
-	var object struct{ Service texts }
+	var object struct{ Service, AWS texts }
 	if json.Unmarshal(b, &object) == nil {
 		p.Service = object.Service
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-anonymous
+		p.Everyone = slices.Contains(object.AWS, "*")
 	}
 	return nil
 }
@@ -138,16 +150,19 @@ func (s trustStatement) names() bool {
 }
 
 // lacks are the reasons why a statement that names VM Import does not let it in all the same.
-func (s trustStatement) lacks(by assumer) (faults []string) {
+func (s trustStatement) lacks(by assumer) (v verdict) {
 	if len(s.NotAction) == 0 && !s.assumes() {
-		faults = append(faults, fmt.Sprintf("it allows vmie.amazonaws.com %s, not sts:AssumeRole", strings.Join(shown(s.Action), ", ")))
+		v.faults = append(v.faults, fmt.Sprintf("it allows vmie.amazonaws.com %s, not sts:AssumeRole", strings.Join(shown(s.Action), ", ")))
 	}
 	for _, c := range s.conditions() {
-		if fault := c.lacks(by); fault != "" {
-			faults = append(faults, fault)
+		switch met, known := c.met(by); {
+		case !known:
+			v.doubts = append(v.doubts, fmt.Sprintf("it asks for %s (%s %s)", shown([]string{c.key})[0], shown([]string{c.operator})[0], strings.Join(shown(c.values), ", ")))
+		case !met:
+			v.faults = append(v.faults, c.fault(by))
 		}
 	}
-	return faults
+	return v
 }
 
 // denies says that a Deny statement rules VM Import out, where that is certain: one whose conditions all hold, or are none.
@@ -187,54 +202,62 @@ type condition struct {
 	values        texts
 }
 
-// lacks says why VM Import does not meet the condition; "" where it does.
-func (c condition) lacks(by assumer) string {
-	met, known := c.met(by)
-	if met && known {
-		return ""
-	}
-	values := strings.Join(shown(c.values), ", ")
-	switch key := strings.ToLower(c.key); {
-	case !known:
-		return fmt.Sprintf("it asks for %s (%s %s), which VM Import may not meet", shown([]string{c.key})[0], shown([]string{c.operator})[0], values)
-	case key == "sts:externalid":
-		return fmt.Sprintf("its condition on sts:Externalid wants %s; VM Import always sends %q", c.wants(values), externalID)
-	case key == "aws:sourceaccount":
-		return fmt.Sprintf("its condition on aws:SourceAccount wants %s; this account is %s", c.wants(values), by.account)
+// fault says why VM Import does not meet the condition.
+func (c condition) fault(by assumer) string {
+	switch strings.ToLower(c.key) {
+	case "sts:externalid":
+		return fmt.Sprintf("its condition on sts:Externalid wants %s; VM Import always sends %q", c.wants(), externalID)
+	case "aws:sourceaccount":
+		return fmt.Sprintf("its condition on aws:SourceAccount wants %s; this account is %s", c.wants(), by.account)
 	default:
-		return fmt.Sprintf("its condition on aws:SourceArn wants %s; the imports of this account and Region are arn:aws:vmie:%s:%s:*", c.wants(values), by.region, by.account)
+		return fmt.Sprintf("its condition on aws:SourceArn wants %s; the imports of this account and Region are arn:aws:vmie:%s:%s:*", c.wants(), by.region, by.account)
 	}
 }
 
-func (c condition) wants(values string) string {
-	if strings.Contains(strings.ToLower(c.operator), "not") {
+func (c condition) wants() string {
+	values := strings.Join(shown(c.values), ", ")
+	switch {
+	case strings.Contains(strings.ToLower(c.operator), "not"):
 		return "anything but " + values
+	case literal(c.plainOperator()) && strings.ContainsAny(values, "*?"):
+		return values + " to the letter, because StringEquals knows no wildcards (StringLike and ArnLike do)"
 	}
 	return values
+}
+
+// plainOperator is the operator without what says how many values there must be, and whether any.
+func (c condition) plainOperator() string {
+	operator := strings.ToLower(c.operator)
+	for _, prefix := range []string{"foranyvalue:", "forallvalues:"} {
+		operator = strings.TrimPrefix(operator, prefix)
+	}
+	return strings.TrimSuffix(operator, "ifexists")
+}
+
+// literal reports whether an operator takes * and ? as any other character. ArnEquals does not.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+func literal(operator string) bool {
+	return strings.HasPrefix(operator, "string") && !strings.HasSuffix(operator, "like")
 }
 
 // met reports whether VM Import meets the condition, and whether that can be told. What VM Import sends with its request is its external id, and the
 // account and the ARN for which it asks.
 func (c condition) met(by assumer) (met, known bool) {
-	operator := strings.ToLower(c.operator)
-	for _, prefix := range []string{"foranyvalue:", "forallvalues:"} {
-		operator = strings.TrimPrefix(operator, prefix)
-	}
-	operator = strings.TrimSuffix(operator, "ifexists")
+	operator := c.plainOperator()
 	var fits func(pattern string) bool
 	switch strings.ToLower(c.key) {
 	case "sts:externalid":
 		fits = func(p string) bool { return equals(operator, p, externalID) }
 	case "aws:sourceaccount":
 		if by.account == "" {
-			return true, true
+			return false, false
 		}
 		fits = func(p string) bool { return equals(operator, p, by.account) }
 	case "aws:sourcearn":
 		if by.account == "" {
-			return true, true
+			return false, false
 		}
-		fits = func(p string) bool { return admitsARN(p, by) }
+		fits = func(p string) bool { return admitsARN(operator, p, by) }
 	default:
 		return false, false
 	}
@@ -261,7 +284,10 @@ func equals(operator, pattern, value string) bool {
 }
 
 // admitsARN reports whether a pattern may be that of an import of this account and Region. What stands behind the account in the ARN is VM Import's.
-func admitsARN(pattern string, by assumer) bool {
+func admitsARN(operator, pattern string, by assumer) bool {
+	if literal(operator) && strings.ContainsAny(pattern, "*?") {
+		return false // no ARN has such characters
+	}
 	parts := strings.SplitN(pattern, ":", 6)
 	if len(parts) < 6 {
 		return strings.HasSuffix(pattern, "*") // it leaves the rest open
