@@ -152,7 +152,7 @@ func (s *site) created(d disturbance, code int, output string) (task string) {
 	task, have := s.backend().task(t), s.state()
 	s.undisturbedUser()
 	t.Logf("%s: apply ends with %d; task %q; state %+v", d, code, task, have.disk)
-	if began := d.action != "ImportSnapshot" || d.side > acctest.Arrived || d.reaches; (task != "") != began {
+	if began := d.action != "ImportSnapshot" || d.side > acctest.Arrived || d.reaches || d.graceful; (task != "") != began {
 		t.Fatalf("EC2 has the task %q, begun: %t:\n%s", task, began, output)
 	}
 	switch last := d.action == "ModifySnapshotTier" && d.side == acctest.Answered; {
