@@ -2,6 +2,7 @@ package acctest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -42,8 +43,9 @@ type Request struct {
 	Form   url.Values
 	Answer *Answer // nil: the connection was dropped
 
-	http *http.Request
-	body []byte
+	http     *http.Request
+	body     []byte
+	detached bool // from its caller
 }
 
 // Answer is what is sent back.
@@ -130,7 +132,7 @@ const (
 func (s Stage) String() string { return [...]string{"arrived", "carried out", "answered"}[s] }
 
 // Watch shows every call at each of its stages, in place of who watched before; the call waits for see. Where see returns false before the answer,
-// the connection is cut there.
+// the connection is cut there; where it returns true the call is carried out, though its caller may be gone by then.
 func (e *EC2) Watch(see func(r *Request, s Stage) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -232,6 +234,7 @@ func (e *EC2) serve(w http.ResponseWriter, r *http.Request) {
 	if see == nil {
 		answer = e.through(request, hooks)
 	} else if see(request, Arrived) {
+		request.detached = true
 		if answer = e.through(request, hooks); !see(request, CarriedOut) {
 			answer = nil
 		}
@@ -277,7 +280,11 @@ func (e *EC2) through(r *Request, hooks []Hook) *Answer {
 	if len(hooks) > 0 {
 		return hooks[0](r, func() *Answer { return e.through(r, hooks[1:]) })
 	}
-	inner := r.http.Clone(r.http.Context())
+	ctx := r.http.Context()
+	if r.detached {
+		ctx = context.WithoutCancel(ctx)
+	}
+	inner := r.http.Clone(ctx)
 	inner.Body = io.NopCloser(bytes.NewReader(r.body))
 	w := httptest.NewRecorder()
 	e.mu.Lock()

@@ -65,26 +65,25 @@ type kind struct {
 	// reaches: a call that has arrived is carried out although its caller is gone by then. Otherwise it is not. A network may do either.
 	reaches bool
 
+	shares bool // its lives with the kind that differs only in its token; a kill of the provider has them all, with and without
+
 	do func(c *command)
 }
 
-// half tells whether the lives of this number are left to the kind that differs only in its token. A provider that is killed has none such: there every
-// boundary shows what the token is for.
-func (k kind) half(n int) bool {
-	return !k.graceful && k.reaches && k.token != (n%2 == 0)
-}
+// half tells whether the life of this number is left to the kind that differs only in its token.
+func (k kind) half(n int) bool { return k.shares && k.token != (n%2 == 0) }
 
 var kinds = []kind{
-	{"SIGINT to the CLI", false, true, false, stop(syscall.SIGINT, false)},
-	{"SIGINT to the group", false, true, false, stop(syscall.SIGINT, true)},
-	{"SIGTERM to the CLI", false, true, false, stop(syscall.SIGTERM, false)},
-	{"SIGTERM to the group", false, true, false, stop(syscall.SIGTERM, true)},
-	{"SIGINT twice, client_token", true, false, true, twice},
-	{"SIGINT twice", false, false, true, twice},
-	{"kill -9 of the provider, client_token", true, false, false, func(c *command) { c.killProvider() }},
-	{"kill -9 of the provider", false, false, false, func(c *command) { c.killProvider() }},
-	{"kill -9 of the CLI, client_token", true, false, true, killCLI},
-	{"kill -9 of the CLI", false, false, true, killCLI},
+	{"SIGINT to the CLI", false, true, false, false, stop(syscall.SIGINT, false)},
+	{"SIGINT to the group", false, true, false, false, stop(syscall.SIGINT, true)},
+	{"SIGTERM to the CLI", false, true, false, false, stop(syscall.SIGTERM, false)},
+	{"SIGTERM to the group", false, true, false, false, stop(syscall.SIGTERM, true)},
+	{"SIGINT twice, client_token", true, false, false, true, twice},
+	{"SIGINT twice", false, false, false, true, twice},
+	{"kill -9 of the provider, client_token", true, false, true, false, func(c *command) { c.killProvider() }},
+	{"kill -9 of the provider", false, false, true, false, func(c *command) { c.killProvider() }},
+	{"kill -9 of the CLI, client_token", true, false, true, true, killCLI},
+	{"kill -9 of the CLI", false, false, true, true, killCLI},
 }
 
 // stop sends a signal and waits until the CLI has taken it.
@@ -132,7 +131,7 @@ func (s *site) disturb(d disturbance, args ...string) (code int, output string) 
 	t := s.t
 	t.Helper()
 	s.running.Store(d.running)
-	g := &gate{t: t, at: d, reached: make(chan *acctest.Request, 1), left: make(chan struct{}, 1), open: make(chan struct{})}
+	g := &gate{t: t, at: d, reached: make(chan *acctest.Request, 1), left: make(chan struct{}, 1), open: make(chan struct{}), passed: make(chan struct{})}
 	s.front.Watch(g.see)
 	c := s.start(append(args, "-no-color")...)
 	g.command.Store(c)
@@ -162,6 +161,11 @@ func (s *site) disturb(d disturbance, args ...string) (code int, output string) 
 		t.Fatalf("the provider does not hear of the %s at %s:\n%s", d.name, d, c.printed())
 	}
 	close(g.open)
+	select {
+	case <-g.passed: // what EC2 has of it, it has now
+	case <-deadline.C:
+		t.Fatalf("the call is held up at %s:\n%s", d, c.printed())
+	}
 	code, output = c.wait()
 	if c.cmd.ProcessState.Exited() {
 		c.gone()
@@ -185,6 +189,7 @@ type gate struct {
 	reached chan *acctest.Request // gets the call when it has come to the boundary
 	left    chan struct{}         // told when the caller of a later call has left
 	open    chan struct{}         // closed when the calls may go on
+	passed  chan struct{}         // closed when the call was carried out, or never will be
 }
 
 // see is told of every call at every stage.
@@ -202,16 +207,23 @@ func (g *gate) see(r *acctest.Request, stage acctest.Stage) bool {
 	}
 	shut := g.shut
 	g.mu.Unlock()
+	if here && stage == acctest.CarriedOut {
+		close(g.passed)
+	}
 	switch {
 	case here && stage == g.at.side:
 		g.reached <- r
 		g.wait(nil)
+		on := g.at.reaches
 		select {
 		case <-r.Left():
-			return g.at.reaches
 		default:
-			return g.at.reaches || g.at.graceful
+			on = on || g.at.graceful
 		}
+		if stage == acctest.Arrived && !on {
+			close(g.passed)
+		}
+		return on
 	case !here && shut && stage == acctest.Arrived:
 		g.wait(r.Left())
 	}
