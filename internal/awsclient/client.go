@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +21,8 @@ import (
 	"github.com/hashicorp/aws-sdk-go-base/v2/endpoints"
 	"github.com/hashicorp/aws-sdk-go-base/v2/logging"
 	"github.com/hashicorp/aws-sdk-go-base/v2/validation"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awshost"
 )
 
 // Client is AWS, or what stands for it, in one Region.
@@ -130,15 +131,7 @@ func (s Settings) addServices(client *Client, cfg aws.Config, logger logger) {
 // ofAWS tells the endpoints of AWS itself, such as those in a VPC, by their names.
 func ofAWS(endpoint string) bool {
 	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	suffixes := []string{"api.aws", "api.amazonwebservices.com.cn"} // dual stack
-	for _, p := range endpoints.DefaultPartitions() {
-		suffixes = append(suffixes, p.DNSSuffix())
-	}
-	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(host, "."+suffix) })
+	return err == nil && awshost.Is(u.Hostname())
 }
 
 // BucketClient is the client for a bucket, in the form in which imagesource asks for it; nil where there is no S3.

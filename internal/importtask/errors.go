@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/awshost"
 )
 
 // IsCode tells whether err is an answer of EC2 with one of these error codes.
@@ -43,11 +45,24 @@ func textOf(err error) string {
 
 // statusOf is the HTTP status of the answer, 0 where there was none.
 func statusOf(err error) int {
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
-		return answer.HTTPStatusCode()
+	if response := responseOf(err); response != nil {
+		return response.StatusCode
 	}
 	return 0
+}
+
+// fromAWS: the call that was answered had gone to AWS, and not to something that stands for EC2.
+func fromAWS(err error) bool {
+	response := responseOf(err)
+	return response != nil && response.Request != nil && response.Request.URL != nil && awshost.Is(response.Request.URL.Hostname())
+}
+
+func responseOf(err error) *http.Response {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		return answer.Response.Response
+	}
+	return nil
 }
 
 // unknownTask: EC2 does not know the id. Every InvalidConversionTaskId code counts, .Malformed too: EC2 uses it for tasks that are gone (P21).
@@ -64,7 +79,7 @@ func throttled(err error) bool {
 
 // unavailable: the service failed on its side, and may or may not have done what it was asked.
 func unavailable(err error) bool {
-	return !NotOffered(err) && (statusOf(err) >= http.StatusInternalServerError ||
+	return !NotOffered(err) && !throttled(err) && (statusOf(err) >= http.StatusInternalServerError ||
 		IsCode(err, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout", "RequestTimeoutException"))
 }
 
@@ -82,10 +97,10 @@ func NotOffered(err error) bool {
 	case status == http.StatusNotImplemented, IsCode(err, "InvalidAction", "NotImplemented"), strings.Contains(text, "has not been implemented"):
 		return true
 	case IsCode(err, "UnsupportedOperation"):
-		// EC2 itself says so of what cannot be done to a certain thing; ImportSnapshot has no such case.
-		return notSupported.MatchString(text) || operationOf(err) == importAction
+		// EC2 itself says so of what cannot be done to a certain thing.
+		return notSupported.MatchString(text) || operationOf(err) == importAction && !fromAWS(err)
 	case status == http.StatusInternalServerError:
-		return isPage(err) || strings.Contains(text, "could not be found for service")
+		return isForeignPage(err) || strings.Contains(text, "could not be found for service")
 	default:
 		return false
 	}
@@ -105,9 +120,12 @@ func operationOf(err error) string {
 	return ""
 }
 
-func isPageOf500(err error) bool {
-	return statusOf(err) == http.StatusInternalServerError && isPage(err)
+// isForeignPage: by a page, or by nothing, with HTTP status 500 moto says that it has no such action. On the way to AWS it is a proxy's.
+func isForeignPage(err error) bool {
+	return statusOf(err) == http.StatusInternalServerError && isPage(err) && !fromAWS(err)
 }
+
+func isUnnamed(err error) bool { return errors.Is(err, errUnnamed) }
 
 // isPage: the body of the error was no EC2 error. Depending on the page the SDK finds no code in it, or no XML.
 func isPage(err error) bool {
@@ -154,6 +172,6 @@ func unreachable(err error) bool {
 // answerLost: EC2 may have accepted the call, but its answer has not come through.
 func answerLost(err error) bool {
 	var torn *smithy.DeserializationError
-	return errors.Is(err, errUnnamed) || unavailable(err) || unreachable(err) && !beforeSending(err) ||
+	return isUnnamed(err) || unavailable(err) || unreachable(err) && !beforeSending(err) ||
 		errors.As(err, &torn) && statusOf(err) == http.StatusOK
 }

@@ -200,7 +200,7 @@ var callFailures = []callFailure{
 		Cause: "The certificate of the EC2 endpoint is not trusted on this machine.",
 		Cure:  "Name the authority that signed it in `custom_ca_bundle` (or AWS_CA_BUNDLE); behind a proxy that opens TLS that is the proxy's own.",
 	}},
-	{when: beforeSending, sign: "no such host, connection refused", Explanation: Explanation{
+	{when: func(err error) bool { return beforeSending(err) && !mayHaveBegun(err) }, sign: "no such host, connection refused", Explanation: Explanation{
 		Cause: "No connection to the EC2 endpoint could be made, so nothing was asked of EC2.",
 		Cure:  "Check the network, the proxy settings, `region` and `endpoints`: a Region that does not exist has no endpoint either.",
 	}},
@@ -208,7 +208,7 @@ var callFailures = []callFailure{
 		Cause: "What answered is not EC2: the answer is no EC2 error.",
 		Cure:  "Check `endpoints` and the proxy settings.",
 	}},
-	{when: answerLost, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection", Explanation: Explanation{
+	{when: func(err error) bool { return answerLost(err) || unheard(err) && mayHaveBegun(err) }, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection", Explanation: Explanation{
 		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
 		Cure: "Apply again. Where `client_token` is set, the next apply gets an import that may have begun; " +
 			"where it is not, the next plan looks for one and says how to adopt it.",

@@ -31,6 +31,7 @@ type fake struct {
 	onCancel   func(n int, id string) error
 	answers    *ec2.ImportSnapshotOutput // in place of the fake's own
 	hang       bool                      // calls return only when their context ends
+	hangImport bool                      // the same, of ImportSnapshot
 	list       func(token string) *ec2.DescribeImportSnapshotTasksOutput
 
 	onSnapshots func(n int, in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error)
@@ -51,6 +52,10 @@ type describeCall struct {
 }
 
 func (f *fake) ImportSnapshot(ctx context.Context, in *ec2.ImportSnapshotInput, _ ...func(*ec2.Options)) (*ec2.ImportSnapshotOutput, error) {
+	if f.hangImport {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := ctx.Err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -40,6 +41,8 @@ type poller[T any] struct {
 	// unknown tells the error by which EC2 refuses a call for ids one of which it does not know.
 	unknown func(error) bool
 	log     func(ctx context.Context, message string, fields map[string]any)
+
+	offered atomic.Bool // EC2 has answered once, so there is such an action
 
 	mu      sync.Mutex
 	waiting map[*waiter[T]]struct{}
@@ -186,7 +189,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		case throttled(err):
 			now = slowed
 			p.complain(ctx, "could not be described; polling slower", chunk, err)
-		case unavailable(err) || unreachable(err) || skewed(err):
+		case unavailable(err) || unreachable(err) || skewed(err) || p.offered.Load() && isForeignPage(err):
 			now = max(now, shaken)
 			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
@@ -205,7 +208,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 			}
 		}
 	}
-	if !refused && now == calm {
+	if !refused {
 		p.refusedSince = time.Time{}
 	}
 	return now
@@ -268,6 +271,9 @@ func (p *poller[T]) describe(ctx context.Context, ids []string, opts ...func(*ec
 		}
 		found := map[string]*T{}
 		err := p.ask(ctx, part, found, opts...)
+		if err == nil || p.unknown(err) {
+			p.offered.Store(true)
+		}
 		switch {
 		case err == nil:
 			for _, id := range part {

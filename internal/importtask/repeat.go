@@ -1,7 +1,6 @@
 package importtask
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -40,46 +39,77 @@ var repetitions = [...]repetition{
 	{why: "EC2 cannot be reached", when: disconnected, first: 200 * time.Millisecond, most: 2 * time.Second, window: 5 * time.Second},
 	// moto says by it that it has no such action, a proxy that it stumbled.
 	{
-		why: "a page came in place of EC2's answer", when: isPageOf500,
+		why: "a page came in place of EC2's answer", when: isForeignPage,
 		first: 500 * time.Millisecond, most: time.Second, window: time.Second,
 	},
 	// A proxy that stumbled, or a server that is no EC2 and will never name a task.
 	{
-		why: "the answer names no task", when: func(err error) bool { return errors.Is(err, errUnnamed) },
+		why: "the answer names no task", when: isUnnamed,
 		first: 500 * time.Millisecond, most: 4 * time.Second, window: 10 * time.Second,
 	},
-	// The import may have begun: the same token gets its task. The first try comes soon, since most losses are single connections.
-	{why: "the answer was lost", when: answerLost, first: 250 * time.Millisecond, most: 15 * time.Second, window: 2 * time.Minute},
+	answerWasLost,
+}
+
+// answerWasLost: the import may have begun, and the same token gets its task. The first try comes soon, since most losses are single connections.
+var answerWasLost = repetition{
+	why: "the answer was lost", when: answerLost, first: 250 * time.Millisecond, most: 15 * time.Second, window: 2 * time.Minute,
 }
 
 // tries are the repetitions of one call.
 type tries struct {
-	since  [len(repetitions)]time.Time // when each reason first showed
-	waited [len(repetitions)]time.Duration
-	lost   bool // an answer was lost, if not the last one: EC2 may have done what it was asked
+	why    string        // the reason of the last one
+	since  time.Time     // when that reason showed, and no other has since
+	waited time.Duration // for it, the last time
+
+	lost     bool // an answer was lost, if not the last one: EC2 may have done what it was asked
+	foreign  bool // something answered that may be no EC2
+	answered bool // with words of EC2
 }
 
 // next is how long to wait before the call is made again, and why it is. An err that ends the tries comes back as final.
 func (t *tries) next(err error) (wait time.Duration, why string, final error) {
-	t.lost = t.lost || answerLost(err)
-	n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) })
-	if n < 0 {
+	t.note(err)
+	var r repetition
+	if n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) }); t.lost && unheard(err) {
+		r = answerWasLost // what may have begun is worth more patience than what has not
+	} else if n >= 0 {
+		r = repetitions[n]
+	} else {
 		return 0, "", err
 	}
-	r := repetitions[n]
-	if t.since[n].IsZero() {
-		t.since[n] = time.Now()
+	if t.why != r.why {
+		t.why, t.since, t.waited = r.why, time.Now(), 0
 	}
-	t.waited[n] = min(max(2*t.waited[n], r.first), r.most)
-	wait = jittered(t.waited[n])
+	t.waited = min(max(2*t.waited, r.first), r.most)
+	wait = jittered(t.waited)
 	if r.window > 0 {
-		left := r.window - time.Since(t.since[n])
+		left := r.window - time.Since(t.since)
 		if left <= 0 {
 			return 0, "", fmt.Errorf("tried for %s (%s): %w", r.window, r.why, err)
 		}
 		wait = min(wait, left)
 	}
 	return wait, r.why, nil
+}
+
+// note keeps what the answer says of the tries before it. What is no EC2 gives the same strange answer to each of them; one among others is a proxy
+// that stumbled, and EC2 may be behind it.
+func (t *tries) note(err error) {
+	if isForeignPage(err) || isUnnamed(err) {
+		t.foreign = true
+		t.lost = t.lost || t.answered
+		return
+	}
+	t.answered = t.answered || statusOf(err) != 0
+	t.lost = t.lost || t.foreign || answerLost(err)
+}
+
+// mayHaveActed: EC2 may have done what it was asked in one of the tries.
+func (t *tries) mayHaveActed() bool { return t.lost || t.foreign }
+
+// unheard: nothing that EC2 itself says.
+func unheard(err error) bool {
+	return !throttled(err) && (unreachable(err) || isPage(err) || isUnnamed(err))
 }
 
 // once keeps the SDK from trying a call again that a loop of this package repeats: nested retries multiply (3 x 12 = 36). The rest of the user's
@@ -105,8 +135,11 @@ func roleNotReady(err error) bool {
 	text := textOf(err)
 	return strings.Contains(text, "does not exist or does not have sufficient permissions") ||
 		strings.Contains(text, "assumed-role/") && strings.Contains(text, "is not authorized to perform") ||
-		noAccess.MatchString(text)
+		noAccess.MatchString(text) && !noAccessHere.MatchString(text)
 }
 
-// noAccess is the whole of EC2's third text. The local endpoint says more behind it, because it knows why: there no time will help.
-var noAccess = regexp.MustCompile(`does not have access to the s3 object \([^()]*\)\.?$`)
+// noAccess is the whole of EC2's third text, and noAccessHere what the local endpoint says behind it, because it knows why: there no time will help.
+var (
+	noAccess     = regexp.MustCompile(`does not have access to the s3 object \(.*\)\.?$`)
+	noAccessHere = regexp.MustCompile(`\)\. (\(|the bucket )`)
+)

@@ -101,7 +101,7 @@ func TestOneLayerOfRetries(t *testing.T) {
 						}
 						return 403, failure("UnauthorizedOperation", "no look at what cannot be cancelled"), nil
 					}
-					err := run(t, New(client(s)))
+					err := run(t, New(client(s, elsewhere)))
 					if err == nil || time.Since(began) > tc.over {
 						t.Errorf("ended with %v after %s", err, time.Since(began))
 					}

@@ -38,6 +38,7 @@ type starting struct {
 	mayReplay bool // the token is the user's, who may have used it before
 	tried     tries
 	last      error
+	marked    []ec2types.TagSpecification // those with the marker, once it was refused
 }
 
 func (s *starting) run(ctx context.Context) (Task, error) {
@@ -49,17 +50,17 @@ func (s *starting) run(ctx context.Context) (Task, error) {
 		if err == nil {
 			return s.started(out)
 		}
-		if bare, was := withoutMarker(s.request.TagSpecifications); was && markerRefused(err) {
-			s.log(ctx, "EC2 refused the marker tag on the import task; asking again without it",
-				map[string]any{"tag": MarkerTag, "error": err.Error()})
-			s.request.TagSpecifications = bare
+		s.last = err
+		if s.withOtherTags(ctx, err) {
 			continue
 		}
 		wait, why, final := s.tried.next(err)
-		if final != nil {
+		switch {
+		case final != nil && s.tried.lost:
+			return Task{}, fmt.Errorf("ImportSnapshot: %w", &begunError{final})
+		case final != nil:
 			return Task{}, fmt.Errorf("ImportSnapshot: %w", final)
 		}
-		s.last = err
 		s.log(ctx, "ImportSnapshot is tried again: "+why, map[string]any{
 			"error": err.Error(), "next_try_in": wait.Round(time.Millisecond).String(), "elapsed": time.Since(began).Round(time.Second).String(),
 		})
@@ -67,6 +68,38 @@ func (s *starting) run(ctx context.Context) (Task, error) {
 			return s.lastTry(ctx, cause)
 		}
 	}
+}
+
+// withOtherTags takes the marker off a request that is refused for it, once, and tells whether the request is worth another try. Where that gets
+// EC2's word that the token came with another request, and an answer was lost before, the lost one may be of the import with the marker: back to it.
+func (s *starting) withOtherTags(ctx context.Context, err error) bool {
+	bare, was := withoutMarker(s.request.TagSpecifications)
+	switch {
+	case was && s.marked == nil && markerRefused(err):
+		s.log(ctx, "EC2 refused the marker tag on the import task; asking again without it", map[string]any{"tag": MarkerTag, "error": err.Error()})
+		s.marked, s.request.TagSpecifications = s.request.TagSpecifications, bare
+		return true
+	case !was && s.marked != nil && s.tried.mayHaveActed() && IsCode(err, "IdempotentParameterMismatch"):
+		s.log(ctx, "EC2 knows the client token from a call whose answer was lost; asking as then", map[string]any{"error": err.Error()})
+		s.request.TagSpecifications = s.marked
+		return true
+	default:
+		return false
+	}
+}
+
+// begunError is the end of the tries of an import, of which an earlier one may have begun it.
+type begunError struct{ error }
+
+func (e *begunError) Error() string {
+	return e.error.Error() + "; the answer to an earlier try was lost, so an import may have begun"
+}
+
+func (e *begunError) Unwrap() error { return e.error }
+
+func mayHaveBegun(err error) bool {
+	var begun *begunError
+	return errors.As(err, &begun)
 }
 
 // importSnapshot is one call and one request.
@@ -87,7 +120,7 @@ var errUnnamed = errors.New("the endpoint answered with success but named no imp
 // lastTry ends a start that was stopped. Where an answer was lost, be it some tries ago, EC2 may have taken the import: the token gets its task once
 // more, before the token is forgotten and the task is nobody's (P6).
 func (s *starting) lastTry(ctx context.Context, cause error) (Task, error) {
-	if s.tried.lost {
+	if s.tried.mayHaveActed() {
 		if out, err := s.importSnapshot(ctx); err == nil {
 			return s.started(out)
 		}
@@ -114,7 +147,7 @@ func (s *starting) interrupted(cause error) error {
 	switch {
 	case s.last == nil:
 		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
-	case s.tried.lost:
+	case s.tried.mayHaveActed():
 		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, s.last)
 	default:
 		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, s.last)
@@ -126,10 +159,10 @@ func (s *starting) interrupted(cause error) error {
 func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) error {
 	request := *in
 	request.DryRun = aws.Bool(true)
-	// A dry run shares no token with the import, in case an emulator takes it for one.
-	request.ClientToken = nil
+	// A dry run shares no token with the import, but has one, in case an emulator takes it for an import.
+	request.ClientToken = aws.String(uuid.NewString())
 	for {
-		out, err := i.api.ImportSnapshot(ctx, &request)
+		out, err := i.dryRun(ctx, &request)
 		if bare, was := withoutMarker(request.TagSpecifications); was && err != nil && markerRefused(err) {
 			request.TagSpecifications = bare
 			continue
@@ -151,6 +184,12 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 		}
 		return nil
 	}
+}
+
+func (i *Importer) dryRun(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	return i.api.ImportSnapshot(call, in)
 }
 
 // markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every

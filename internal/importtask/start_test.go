@@ -65,6 +65,14 @@ func TestStart(t *testing.T) {
 		"P10 no access to the object": {
 			api: &fake{onImport: failing(3, answer(400, "InvalidParameter", objectMissing))}, calls: 4, within: 20 * time.Second,
 		},
+		"P10 no access to an object with brackets": {
+			api:   &fake{onImport: failing(3, answer(400, "InvalidParameter", "User does not have access to the S3 object (images/disk (1).vmdk)."))},
+			calls: 4, within: 20 * time.Second,
+		},
+		"P10 an endpoint that says why, in brackets": {
+			api:   &fake{onImport: failing(always, answer(400, "InvalidParameter", objectMissing+". (open disk (1).vmdk: permission denied)"))},
+			calls: 1, fails: "permission denied",
+		},
 		"P10 an endpoint that says why": {
 			api:   &fake{onImport: failing(always, answer(400, "InvalidParameter", objectMissing+". The bucket \"images\" is not mapped to a directory"))},
 			calls: 1, fails: "not mapped",
@@ -363,8 +371,9 @@ func TestPermitted(t *testing.T) {
 		says    string
 		cancels int
 	}{
-		"P29 permitted": {api: &fake{onImport: failing(9, would)}},
-		"P29 refused":   {api: &fake{onImport: failing(9, answer(403, "UnauthorizedOperation", "no"))}, says: "UnauthorizedOperation"},
+		"P29 permitted":       {api: &fake{onImport: failing(9, would)}},
+		"P29 a hung endpoint": {api: &fake{hangImport: true}, says: "deadline"},
+		"P29 refused":         {api: &fake{onImport: failing(9, answer(403, "UnauthorizedOperation", "no"))}, says: "UnauthorizedOperation"},
 		"only the marker refused": {api: &fake{onImport: func(n int, in *ec2.ImportSnapshotInput) error {
 			if n == 1 {
 				return answer(403, "UnauthorizedOperation", "no")
@@ -377,19 +386,21 @@ func TestPermitted(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := orNew(tc.api)
-			err := New(api).Permitted(t.Context(), request())
-			if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
-				t.Errorf("got %v", err)
-			}
-			for _, call := range api.imports {
-				if !aws.ToBool(call.DryRun) || call.ClientToken != nil {
-					t.Error("that was no dry run, or it used up the token")
+			synctest.Test(t, func(t *testing.T) {
+				api := orNew(tc.api)
+				err := New(api).Permitted(t.Context(), request())
+				if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+					t.Errorf("got %v", err)
 				}
-			}
-			if len(api.cancels) != tc.cancels {
-				t.Errorf("%d cancels", len(api.cancels))
-			}
+				for _, call := range api.imports {
+					if !aws.ToBool(call.DryRun) || len(aws.ToString(call.ClientToken)) < 32 {
+						t.Error("that was no dry run, or it used up the token, or has none")
+					}
+				}
+				if len(api.cancels) != tc.cancels {
+					t.Errorf("%d cancels", len(api.cancels))
+				}
+			})
 		})
 	}
 }

@@ -69,6 +69,9 @@ const (
 	page = "<!doctype html>\n<html lang=en><title>500 Internal Server Error</title><br></html>"
 )
 
+// elsewhere is an endpoint that is not AWS's.
+func elsewhere(o *ec2.Options) { o.BaseEndpoint = aws.String("http://localhost:5000") }
+
 func failure(code, message string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>` + code + `</Code><Message>` + message +
 		`</Message></Error></Errors><RequestID>id</RequestID></Response>`
@@ -118,9 +121,31 @@ func TestStartOnTheWire(t *testing.T) {
 		"LocalStack": {most: 1, says: "501", explain: "no image import at this EC2 endpoint", serve: func(int, url.Values) (int, string, error) {
 			return 501, failure("InternalFailure", "The import_snapshot action has not been implemented"), nil
 		}},
-		"moto": {most: 3, says: "500", explain: "no image import at this EC2 endpoint", serve: func(int, url.Values) (int, string, error) {
-			return 500, page, nil
+		"moto": {
+			most: 3, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
+			serve: func(int, url.Values) (int, string, error) { return 500, page, nil },
+		},
+		"an empty 500": {
+			most: 3, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
+			serve: func(int, url.Values) (int, string, error) { return 500, "", nil },
+		},
+		"P12 a proxy before AWS stumbles for longer than an emulator is given": {most: 7, serve: func(n int, _ url.Values) (int, string, error) {
+			if n < 7 {
+				return 500, []string{page, ""}[n%2], nil
+			}
+			return 200, imported, nil
 		}},
+		"P12 an emulator stumbles behind other answers": {
+			most: 8, options: []func(*ec2.Options){elsewhere}, serve: func(n int, _ url.Values) (int, string, error) {
+				switch {
+				case n == 1:
+					return 503, failure("RequestLimitExceeded", "slow"), nil
+				case n < 7:
+					return 500, page, nil
+				}
+				return 200, imported, nil
+			},
+		},
 		"unknown action": {most: 1, says: "InvalidAction", explain: "no image import at this EC2", serve: func(int, url.Values) (int, string, error) {
 			return 400, failure("InvalidAction", "The action ImportSnapshot is not valid for this web service."), nil
 		}},
