@@ -27,19 +27,22 @@ func placeholder(key string) bool {
 // where there is nothing to say. It reads the environment and the shared files, and asks nobody.
 func (s Settings) DummyKey(ctx context.Context) string {
 	key := s.accessKey(ctx)
-	if !placeholder(key) {
+	// moto and others also answer as a proxy, under AWS's own names.
+	if !placeholder(key) || len(s.proxies()) > 0 {
 		return ""
 	}
 	if s.Endpoints.EC2 == "" {
+		configFiles, credentialsFiles, err := s.sharedFiles()
+		if err != nil {
+			return "" // the first use of a client says what is wrong
+		}
 		// The SDK knows best which of the variables and files counts.
 		cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion("us-east-1"), func(o *config.LoadOptions) error {
-			o.SharedConfigProfile = s.Profile
-			o.SharedConfigFiles = s.SharedConfigFiles
-			o.SharedCredentialsFiles = s.SharedCredentialsFiles
+			o.SharedConfigProfile, o.SharedConfigFiles, o.SharedCredentialsFiles = s.Profile, configFiles, credentialsFiles
 			return nil
 		})
 		if err != nil {
-			return "" // the first use of a client says what is wrong
+			return ""
 		}
 		if endpoint := ec2.NewFromConfig(cfg).Options().BaseEndpoint; endpoint != nil {
 			s.Endpoints.EC2 = *endpoint
@@ -51,15 +54,18 @@ func (s Settings) DummyKey(ctx context.Context) string {
 	return key
 }
 
-// accessKey is the one that will be used, as far as that is written down somewhere; "" where it has to be asked for.
+// accessKey is the one that will be used, as far as that is written down somewhere; "" where it has to be asked for. The order is that of the SDK, where a
+// profile that is an argument comes before the environment.
 func (s Settings) accessKey(ctx context.Context) string {
 	switch env := os.Getenv("AWS_ACCESS_KEY_ID"); {
-	case s.AccessKey != "":
-		return s.AccessKey
 	case s.AssumeRoleWithWebIdentity != nil:
 		return ""
+	case s.AccessKey != "":
+		return s.AccessKey
 	case s.Profile == "" && env != "":
 		return env
+	case s.Profile == "" && os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "":
+		return ""
 	}
 	shared, err := s.sharedProfile(ctx)
 	if err != nil {

@@ -1,6 +1,9 @@
 package awsclient
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+)
 
 // TestDummyKey: a placeholder that AWS itself would get is told; whatever an account may have, and whatever an emulator gets, is not.
 func TestDummyKey(t *testing.T) {
@@ -49,10 +52,23 @@ func TestDummyKey(t *testing.T) {
 		{"ignored", Settings{AccessKey: "test"}, map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "test"},
 		{"endpoint in a file", shared("[default]\nendpoint_url = http://127.0.0.1:4566\n" + keys), nil, ""},
 		{"endpoint of EC2 in a file", shared("[default]\nservices = s\n" + keys + "[services s]\nec2 =\n  endpoint_url = http://127.0.0.1:4566\n"), nil, ""},
+		{"endpoint in a file of the home directory", Settings{SharedConfigFiles: []string{"$HOME/config"}}, nil, ""},
+		{"keys in a file of the home directory", Settings{Profile: "keys", SharedConfigFiles: []string{"$HOME/config"}}, nil, "test"},
+		{"endpoint in a file of the environment", Settings{}, map[string]string{"AWS_CONFIG_FILE": "$HOME/config"}, ""},
+		{"endpoint in a VPC", Settings{AccessKey: "test", Endpoints: Endpoints{EC2: "https://vpce-1.ec2.us-east-1.vpce.amazonaws.com"}}, nil, "test"},
+		{"proxy", Settings{AccessKey: "test", HTTPSProxy: ptr("http://127.0.0.1:5005")}, nil, ""},
+		{"proxy of the environment", Settings{AccessKey: "test"}, map[string]string{"HTTPS_PROXY": "http://127.0.0.1:5005"}, ""},
+		{"no proxy", Settings{AccessKey: "test", HTTPProxy: ptr(""), HTTPSProxy: ptr("")}, nil, "test"},
+		{"web identity of the environment", files("[default]\n" + keys), map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"}, ""},
+		{"web identity behind keys", Settings{}, map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"}, "test"},
+		{"web identity behind a profile", Settings{Profile: "default", SharedCredentialsFiles: files("[default]\n" + keys).SharedCredentialsFiles},
+			map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"}, "test"},
+		{"web identity before keys", Settings{AccessKey: "test", AssumeRoleWithWebIdentity: &AssumeRoleWithWebIdentity{}}, nil, ""},
 		{"missing CA bundle", Settings{AccessKey: "test"}, map[string]string{"AWS_CA_BUNDLE": "/no/such/file"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			isolate(t)
+			t.Setenv("HOME", filepath.Dir(write(t, "config", "[default]\nendpoint_url = http://127.0.0.1:4566\n"+keys+"[profile keys]\n"+keys)))
 			for k, v := range c.env {
 				t.Setenv(k, v)
 			}

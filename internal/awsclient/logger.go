@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/aws-sdk-go-base/v2/logging"
 )
 
@@ -34,11 +33,7 @@ func newLogger(s Settings, to logging.Logger) logger {
 	if role := s.AssumeRoleWithWebIdentity; role != nil {
 		known = append(known, role.WebIdentityToken)
 	}
-	proxies := []string{aws.ToString(s.HTTPProxy), aws.ToString(s.HTTPSProxy)}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		proxies = append(proxies, os.Getenv(name))
-	}
-	for _, proxy := range proxies {
+	for _, proxy := range s.proxies() {
 		if u, err := url.Parse(proxy); err == nil && u.User != nil {
 			password, _ := u.User.Password()
 			known = append(known, password)

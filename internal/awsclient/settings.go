@@ -102,28 +102,34 @@ func (s Settings) ResolveRegion(ctx context.Context) (string, error) {
 	return shared.Region, nil
 }
 
-// sharedProfile is the profile of the shared files; nothing where none is named and there is none.
-func (s Settings) sharedProfile(ctx context.Context) (config.SharedConfig, error) {
+// sharedFiles are the shared files that are named, with ~ and variables resolved; nil leaves those of the home directory.
+func (s Settings) sharedFiles() (configFiles, credentialsFiles []string, err error) {
 	files := awsbase.Config{
 		SharedConfigFiles:      orEnvironment(s.SharedConfigFiles, "AWS_CONFIG_FILE"),
 		SharedCredentialsFiles: orEnvironment(s.SharedCredentialsFiles, "AWS_SHARED_CREDENTIALS_FILE"),
 	}
-	configFiles, err := files.ResolveSharedConfigFiles()
-	if err != nil {
-		return config.SharedConfig{}, err
+	if len(files.SharedConfigFiles) > 0 {
+		if configFiles, err = files.ResolveSharedConfigFiles(); err != nil {
+			return nil, nil, err
+		}
 	}
-	credentialsFiles, err := files.ResolveSharedCredentialsFiles()
+	if len(files.SharedCredentialsFiles) > 0 {
+		if credentialsFiles, err = files.ResolveSharedCredentialsFiles(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return configFiles, credentialsFiles, nil
+}
+
+// sharedProfile is the profile of the shared files; nothing where none is named and there is none.
+func (s Settings) sharedProfile(ctx context.Context) (config.SharedConfig, error) {
+	configFiles, credentialsFiles, err := s.sharedFiles()
 	if err != nil {
 		return config.SharedConfig{}, err
 	}
 	profile := first(s.Profile, os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"))
 	shared, err := config.LoadSharedConfigProfile(ctx, first(profile, "default"), func(o *config.LoadSharedConfigOptions) {
-		if len(configFiles) > 0 {
-			o.ConfigFiles = configFiles
-		}
-		if len(credentialsFiles) > 0 {
-			o.CredentialsFiles = credentialsFiles
-		}
+		o.ConfigFiles, o.CredentialsFiles = configFiles, credentialsFiles
 	})
 	var missing config.SharedConfigProfileNotExistError
 	if errors.As(err, &missing) && profile == "" {
@@ -133,6 +139,19 @@ func (s Settings) sharedProfile(ctx context.Context) (config.SharedConfig, error
 		return config.SharedConfig{}, fmt.Errorf("profile %q of the shared files: %w", first(profile, "default"), err)
 	}
 	return shared, nil
+}
+
+// proxies are all that are named, whatever they serve.
+func (s Settings) proxies() (named []string) {
+	for _, proxy := range []string{
+		aws.ToString(s.HTTPProxy), aws.ToString(s.HTTPSProxy),
+		os.Getenv("HTTP_PROXY"), os.Getenv("HTTPS_PROXY"), os.Getenv("http_proxy"), os.Getenv("https_proxy"),
+	} {
+		if proxy != "" {
+			named = append(named, proxy)
+		}
+	}
+	return named
 }
 
 // base are the settings as aws-sdk-go-base takes them.

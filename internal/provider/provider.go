@@ -86,7 +86,7 @@ func dummyKey(ctx context.Context, settings awsclient.Settings) (diags diag.Diag
 	if key == "" {
 		return nil
 	}
-	detail := fmt.Sprintf("The access key %q is one that emulators take, but no endpoint is set, so AWS itself would be asked, and would refuse it. To use an emulator name it in "+
+	detail := fmt.Sprintf("The access key %q is one that emulators take, but no endpoint other than AWS's is set: AWS would refuse it. To use an emulator name it in "+
 		"endpoints { ec2 = \"http://...\" } or in AWS_ENDPOINT_URL_EC2 (AWS_ENDPOINT_URL: all services); to import without AWS set local = {}; to import on AWS "+
 		"give keys of an account.", key)
 	if settings.AccessKey != "" {
