@@ -74,7 +74,7 @@ func TestP17Changed(t *testing.T) {
 			}
 			old := o.Text("source.etag")
 			if len(d) != 1 || d.HasError() || d[0].Summary != "Image Has Changed" || d[0].Path != "disk_container" ||
-				len(lacks(d[0].Detail, "disk.vmdk is no longer", "source_hash", old)) > 0 {
+				len(lacks(d[0].Detail, "disk.vmdk was written again", "source_hash", old)) > 0 {
 				t.Errorf("planned with\n%s", d)
 			}
 			// What is planned all the same calls nothing for the image, and the warning comes again until it is imported.

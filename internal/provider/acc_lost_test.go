@@ -50,6 +50,47 @@ func TestRule4SnapshotLost(t *testing.T) {
 	}
 }
 
+// TestP27FailedUnseen: a snapshot that failed before an apply has seen it is there all the same, and is told of; the destroy deletes it.
+func TestP27FailedUnseen(t *testing.T) {
+	t.Parallel()
+	e := slow(t, 3*time.Second)
+	o := interrupted(t, e, with())
+	e.Await(t, here, o.Text("import_task_id"))
+	e.On("DescribeSnapshots", acctest.WithElement("status", "error"))
+	c := acctest.NewCore(t, e.Config())
+	o, d := c.Read(o)
+	if o == nil || len(d) != 1 || d.HasError() || !strings.Contains(d.String(), "-replace") {
+		t.Fatalf("kept: %t, %v", o != nil, d)
+	}
+	if d := c.Destroy(o); len(d) > 0 || e.Snapshots(t, here) != 0 {
+		t.Errorf("destroyed with %v, %d snapshots are left", d, e.Snapshots(t, here))
+	}
+}
+
+// TestP26TwoSnapshotsOfOneTask: where EC2 has forgotten the task and two snapshots bear its name, none is taken for the import's.
+func TestP26TwoSnapshotsOfOneTask(t *testing.T) {
+	t.Parallel()
+	e := slow(t, 3*time.Second)
+	o := interrupted(t, e, with())
+	snapshot := e.Await(t, here, o.Text("import_task_id"))
+	for _, action := range []string{"DescribeImportSnapshotTasks", "CancelImportTask"} {
+		e.On(action, acctest.Refuse(400, "InvalidConversionTaskId.Malformed", "The import task was not found."))
+	}
+	e.On("DescribeSnapshots", acctest.Rewrite(func(body string) string {
+		before, rest, _ := strings.Cut(body, "<item>")
+		item, after, _ := strings.Cut(rest, "</item></snapshotSet>")
+		copied := strings.ReplaceAll(item, snapshot, "snap-0c0c0c0c0c0c0c0c0")
+		return before + "<item>" + copied + "</item><item>" + item + "</item></snapshotSet>" + after
+	}))
+	c := acctest.NewCore(t, e.Config())
+	if d := c.Destroy(o); !d.HasError() || !strings.Contains(d.String(), snapshot) || !strings.Contains(d.String(), "snap-0c0c0c0c0c0c0c0c0") {
+		t.Errorf("destroyed with %v", d)
+	}
+	if n := len(e.Requests("DeleteSnapshot")); n != 0 {
+		t.Errorf("%d snapshots were deleted", n)
+	}
+}
+
 // TestP27MissedOnce: one answer without a snapshot that was there before does not import it anew.
 func TestP27MissedOnce(t *testing.T) {
 	for name, missed := range map[string]acctest.Hook{

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -227,6 +228,23 @@ func TestRule4MarkerRefused(t *testing.T) {
 			oneImport(t, e, c, o)
 		})
 	}
+}
+
+// TestP16TaggedLate: tags have a time of their own. A call that is slow when the time of the create is over taints no good import.
+func TestP16TaggedLate(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	e.On("CreateTags", acctest.Delay(7*time.Second))
+	c := acctest.NewCore(t, e.Config())
+	config := with("preflight", false, "tags", tags("Name", "web"), "timeouts", map[string]any{"create": "6s"})
+	o, d := c.Create(config)
+	if len(d) > 0 || o == nil || o.Tainted || o.Get("tags_all.Name") != "web" {
+		t.Fatal(d)
+	}
+	if p, d := c.Plan(o, config); p.Action != "no-op" || len(d) > 0 {
+		t.Errorf("the second plan is %s: %v", p.Action, d)
+	}
+	oneImport(t, e, c, o)
 }
 
 // TestAccRule3OneImport shows the same through the CLI.

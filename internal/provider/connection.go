@@ -42,7 +42,7 @@ type connection struct {
 	// noBuckets is that something stands for EC2 alone, whose buckets cannot be looked at from here.
 	noBuckets bool
 
-	// late are the stores of images that have not answered a look in time.
+	// late are the stores of images that have not answered a look in time, and when.
 	late sync.Map
 
 	// strict is whether what VM Import refuses would be refused here.

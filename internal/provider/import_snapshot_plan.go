@@ -210,7 +210,10 @@ func (r *importSnapshotResource) dropSameKMSKey(ctx context.Context, replaced pa
 	if err != nil || conn.KMS == nil {
 		return replaced
 	}
-	out, err := conn.KMS.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: plan.KmsKeyID.ValueStringPointer()})
+	ctx, cancel := context.WithTimeout(ctx, headFor)
+	defer cancel()
+	out, err := conn.KMS.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: plan.KmsKeyID.ValueStringPointer()},
+		func(o *kms.Options) { o.RetryMaxAttempts = 2 })
 	if err != nil {
 		logDebug(ctx, "cannot ask KMS which key kms_key_id names", map[string]any{"error": err.Error()})
 		return replaced

@@ -94,10 +94,14 @@ func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostic
 		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 		return false, diags
 	}
-	if s != nil && s.State != ec2types.SnapshotStateError {
+	if s != nil && s.State == ec2types.SnapshotStateError { // it is there, and somebody must delete it
+		diags.AddWarning("Snapshot Has Failed", fmt.Sprintf("The unfinished import made the snapshot %s, which is in state error: %s. "+
+			"`terraform apply -replace=ADDRESS` deletes it and imports the image anew.", id, aws.ToString(s.StateMessage)))
+	}
+	if s != nil {
 		return false, diags
 	}
-	diags.AddWarning("Snapshot Is Gone", fmt.Sprintf("The unfinished import made the snapshot %s, which is deleted, or in state error, since. "+
+	diags.AddWarning("Snapshot Is Gone", fmt.Sprintf("The unfinished import made the snapshot %s, which is deleted since. "+
 		"It is dropped from the state; the next apply imports the image anew.", id))
 	return true, diags
 }

@@ -21,6 +21,9 @@ const (
 	defaultReadTimeout   = 20 * time.Minute
 	defaultUpdateTimeout = 3 * time.Hour // a resumed wait is an update
 	defaultDeleteTimeout = 30 * time.Minute
+
+	// settleFor bounds the tags and the tier of an imported snapshot: throttling passes in minutes.
+	settleFor = 5 * time.Minute
 )
 
 // importSnapshotResource is ec2_import_snapshot: the life of one import, from the request to the deletion of its snapshot.
@@ -107,7 +110,7 @@ func (r *importSnapshotResource) finish(
 	settled := m.taskSettled(ctx)
 	snapshotID, progress, err := r.await(ctx, limited, conn, m, resumed)
 	if err == nil {
-		err = r.settle(limited, conn, m, snapshotID, settled, diags)
+		err = r.settle(ctx, limited, conn, m, snapshotID, settled, diags)
 	}
 	switch failure := asFailed(err); {
 	case err == nil:
@@ -161,16 +164,19 @@ func (r *importSnapshotResource) await(
 // settle does what follows a completed import: the snapshot is there, tagged, in its tier, and described in m. A tag or tier that could not be
 // set is a warning, since the snapshot is good: the next plan shows the difference (P16).
 func (r *importSnapshotResource) settle(
-	ctx context.Context, conn *connection, m *importSnapshotModel, id string, settled bool, diags *diag.Diagnostics,
+	ctx, limited context.Context, conn *connection, m *importSnapshotModel, id string, settled bool, diags *diag.Diagnostics,
 ) error {
-	snapshot, err := conn.Tasks.AwaitSnapshot(ctx, id, settled)
+	snapshot, err := conn.Tasks.AwaitSnapshot(limited, id, settled)
 	if err != nil {
 		return err
 	}
+	// The import is good. A call behind it that hangs, or comes late, is a warning and taints nothing: it has a time of its own.
+	bounded, cancel := context.WithTimeout(ctx, settleFor)
+	defer cancel()
 	wanted := m.StorageTier
-	if err := conn.tagNew(ctx, id, goTags(m.TagsAll)); err != nil {
+	if err := conn.tagNew(bounded, id, goTags(m.TagsAll)); err != nil {
 		if ctx.Err() != nil {
-			return err
+			return err // an interrupt: the next apply tags
 		}
 		diags.Append(warning(callFailed("Snapshot Not Tagged", fmt.Sprintf("The image is imported as %s, but its tags could not be set; "+
 			"the next apply tries again and imports nothing anew", id), err)))
@@ -181,7 +187,7 @@ func (r *importSnapshotResource) settle(
 	}
 	m.setSnapshot(snapshot, conn.Partition, conn.Region)
 	if !wanted.IsNull() && !wanted.IsUnknown() && wanted.ValueString() != tierOf(snapshot) {
-		if err := conn.reachTier(ctx, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
+		if err := conn.reachTier(bounded, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
 			diags.Append(warning(callFailed("Storage Tier Not Changed", fmt.Sprintf("The image is imported as %s, but it could not be moved to %s; "+
 				"the next apply tries again and imports nothing anew", id, wanted.ValueString()), err)))
 		}
@@ -249,7 +255,11 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 	if m.SnapshotID.IsUnknown() {
 		m.unfinished()
 		m.SnapshotTaskDetail = prior.SnapshotTaskDetail
-		r.retagTask(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
+		var retagged diag.Diagnostics
+		r.retagTask(limited, conn, &m, &prior, adopted, &retagged)
+		for _, d := range retagged { // what is being waited for is the snapshot
+			resp.Diagnostics.Append(warning(d))
+		}
 		r.finish(ctx, limited, conn, &m, true, &resp.Diagnostics)
 		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
 	} else {

@@ -21,8 +21,10 @@ import (
 const (
 	// lookFor bounds a look. A store that does not answer in time holds no import up for longer: VM Import may reach it.
 	lookFor = 20 * time.Second
-	// headFor bounds the question whether an image is still the one that was imported, which is asked for every resource in every plan.
+	// headFor bounds a question that a plan can do without, such as whether an image is still the one that was imported.
 	headFor = 5 * time.Second
+	// lateFor is how long a store that has not answered in time is left alone, so that it holds up one look a minute and not a thousand.
+	lateFor = time.Minute
 )
 
 // errLate is the end of that time.
@@ -116,13 +118,13 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 	}
 }
 
-// look opens the object for a look. A store that has not answered one in time is not asked again, so that it holds up one look and not a thousand.
+// look opens the object for a look.
 func (c *connection) look(ctx context.Context, l imagesource.Location) (*imagesource.Object, error) {
 	if c.noBuckets && l.Bucket != "" {
 		return nil, errors.New("the S3 that goes with this EC2 is not known")
 	}
-	if _, late := c.late.Load(storeOf(l)); late {
-		return nil, fmt.Errorf("%s was asked before: %w", storeOf(l), errLate)
+	if at, late := c.late.Load(storeOf(l)); late && time.Since(at.(time.Time)) < lateFor {
+		return nil, fmt.Errorf("%s was asked a moment ago: %w", storeOf(l), errLate)
 	}
 	object, err := c.images.Look(ctx, l)
 	if err != nil {
@@ -133,7 +135,7 @@ func (c *connection) look(ctx context.Context, l imagesource.Location) (*imageso
 
 func (c *connection) noteLate(ctx context.Context, l imagesource.Location) {
 	if errors.Is(context.Cause(ctx), errLate) {
-		c.late.Store(storeOf(l), true)
+		c.late.Store(storeOf(l), time.Now())
 	}
 }
 

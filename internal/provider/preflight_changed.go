@@ -17,6 +17,13 @@ type imageIdentity struct {
 	Version string
 }
 
+func (i imageIdentity) String() string {
+	if i.ETag != "" {
+		return fmt.Sprintf("ETag %q", i.ETag)
+	}
+	return fmt.Sprintf("version %q", i.Version)
+}
+
 // changedTo tells two images apart. Equal ETags are equal bytes, also where the same image was uploaded as another version. A server that names
 // neither for one of them tells nothing.
 func (i imageIdentity) changedTo(now imageIdentity) bool {
@@ -37,8 +44,6 @@ func (r *importSnapshotResource) warnOfNewImage(ctx context.Context, plan, prior
 	case !r.data.known, plan.Region.IsUnknown(), !known, location.Bucket == "", location.Presigned(): // who reads a web server's file asks for bytes
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, headFor, errLate)
-	defer cancel()
 	found, err := r.imageNow(ctx, plan.Region.ValueString(), location)
 	if err != nil {
 		logDebug(ctx, "cannot look whether the image has changed", map[string]any{"source": location.String(), "error": err.Error()})
@@ -48,9 +53,9 @@ func (r *importSnapshotResource) warnOfNewImage(ctx context.Context, plan, prior
 		return
 	}
 	diags.AddAttributeWarning(path.Root("disk_container"), "Image Has Changed", fmt.Sprintf(
-		"%s is no longer the image that was imported: its ETag was %q and is %q now. Terraform does not import it again by itself. To do so, set source_hash, "+
-			"or change it, for example to that ETag, or to the filemd5 of the file: a change of source_hash replaces the snapshot.",
-		location, imported.ETag, found.ETag))
+		"%s was written again since it was imported: it was %s, and is %s now. Terraform does not import it again by itself. To do so, set source_hash, "+
+			"or change it, for example to the filemd5 of the file: that replaces the snapshot. With preflight = false plans do not look.",
+		location, imported, found))
 }
 
 func (r *importSnapshotResource) imageNow(ctx context.Context, region string, l imagesource.Location) (imageIdentity, error) {
@@ -61,6 +66,8 @@ func (r *importSnapshotResource) imageNow(ctx context.Context, region string, l 
 	if !conn.images.Maps(l.Bucket) {
 		return imageIdentity{}, imagesource.ErrNoBucket
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, headFor, errLate) // from here on: credentials may take their time
+	defer cancel()
 	object, err := conn.look(ctx, l)
 	if err != nil {
 		return imageIdentity{}, err

@@ -47,19 +47,32 @@ func (c *connection) snapshot(ctx context.Context, id string) (*ec2types.Snapsho
 // snapshotOfTask is the id of the snapshot that a task made, by the description VM Import gives it; "" where there is none. It is for tasks that
 // EC2 has forgotten, some days after their end.
 func (c *connection) snapshotOfTask(ctx context.Context, taskID string) (string, error) {
-	out, err := c.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+	pages := ec2.NewDescribeSnapshotsPaginator(c.EC2, &ec2.DescribeSnapshotsInput{
 		OwnerIds: []string{"self"},
 		Filters:  []ec2types.Filter{{Name: aws.String("description"), Values: []string{serviceDescription + taskID}}},
-	})
-	if err != nil {
-		return "", fmt.Errorf("looking for the snapshot of import task %s: %w", taskID, err)
-	}
-	for _, s := range out.Snapshots {
-		if taskOf(aws.ToString(s.Description)) == taskID {
-			return aws.ToString(s.SnapshotId), nil
+	}, func(o *ec2.DescribeSnapshotsPaginatorOptions) { o.StopOnDuplicateToken = true })
+	var found []string
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", fmt.Errorf("looking for the snapshot of import task %s: %w", taskID, err)
+		}
+		for _, s := range page.Snapshots {
+			if taskOf(aws.ToString(s.Description)) == taskID {
+				found = append(found, aws.ToString(s.SnapshotId))
+			}
 		}
 	}
-	return "", nil
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	default: // a copy may bear the description of its original, and must not be deleted in its place
+		return "", fmt.Errorf("the snapshots %s all say that import task %s made them, and EC2 does not know the task any more: "+
+			"delete the copies, or take the right one over by its own id",
+			strings.Join(found, " and "), taskID)
+	}
 }
 
 // serviceDescription begins the description that VM Import writes on every snapshot, the one place where a snapshot names its task.
