@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,10 +78,8 @@ func TestP26TwoSnapshotsOfOneTask(t *testing.T) {
 		e.On(action, acctest.Refuse(400, "InvalidConversionTaskId.Malformed", "The import task was not found."))
 	}
 	e.On("DescribeSnapshots", acctest.Rewrite(func(body string) string {
-		before, rest, _ := strings.Cut(body, "<item>")
-		item, after, _ := strings.Cut(rest, "</item></snapshotSet>")
-		copied := strings.ReplaceAll(item, snapshot, "snap-0c0c0c0c0c0c0c0c0")
-		return before + "<item>" + copied + "</item><item>" + item + "</item></snapshotSet>" + after
+		item := regexp.MustCompile(`(?s)<item>.*</item>`).FindString(body)
+		return strings.Replace(body, item, strings.ReplaceAll(item, snapshot, "snap-0c0c0c0c0c0c0c0c0")+item, 1)
 	}))
 	c := acctest.NewCore(t, e.Config())
 	if d := c.Destroy(o); !d.HasError() || !strings.Contains(d.String(), snapshot) || !strings.Contains(d.String(), "snap-0c0c0c0c0c0c0c0c0") {
