@@ -45,7 +45,7 @@ func textOf(err error) string {
 
 // statusOf is the HTTP status of the answer, 0 where there was none.
 func statusOf(err error) int {
-	if response := responseOf(err); response != nil {
+	if response := responseOf(err); response != nil { //nolint:bodyclose // the SDK has read it
 		return response.StatusCode
 	}
 	return 0
@@ -53,7 +53,7 @@ func statusOf(err error) int {
 
 // fromAWS: the call that was answered had gone to AWS, and not to something that stands for EC2.
 func fromAWS(err error) bool {
-	response := responseOf(err)
+	response := responseOf(err) //nolint:bodyclose // the SDK has read it
 	return response != nil && response.Request != nil && response.Request.URL != nil && awshost.Is(response.Request.URL.Hostname())
 }
 

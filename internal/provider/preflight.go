@@ -123,7 +123,8 @@ func (c *connection) look(ctx context.Context, l imagesource.Location) (*imageso
 	if c.noBuckets && l.Bucket != "" {
 		return nil, errors.New("the S3 that goes with this EC2 is not known")
 	}
-	if at, late := c.late.Load(storeOf(l)); late && time.Since(at.(time.Time)) < lateFor {
+	at, _ := c.late.Load(storeOf(l))
+	if since, late := at.(time.Time); late && time.Since(since) < lateFor {
 		return nil, fmt.Errorf("%s was asked a moment ago: %w", storeOf(l), errLate)
 	}
 	object, err := c.images.Look(ctx, l)
