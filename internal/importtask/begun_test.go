@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -240,4 +241,16 @@ func TestWaitThroughPages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// P13: a task that fails while its answer is lost is this import, not an earlier one that the token was used for.
+func TestStartFailsBehindALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fake{onImport: failing(1, dropped()), answers: &ec2.ImportSnapshotOutput{
+			ImportTaskId: aws.String("import-snap-1"), SnapshotTaskDetail: detail("deleted", "ClientError: Footers not identical"),
+		}}
+		if task, err := New(api).Start(t.Context(), request()); err != nil || task.Outcome() != Failed {
+			t.Errorf("got %+v, %v", task, err)
+		}
+	})
 }

@@ -61,7 +61,14 @@ func (i *Importer) end(ctx context.Context, id string) (*Task, error) {
 	t, err := i.watch(ctx, id, watching{known: true})
 	switch {
 	case errors.Is(err, ErrGone):
-		return nil, nil
+		// Two replicas may lag, and who is told that nothing is left forgets a task that may yet complete (P21).
+		switch again, lookup := i.Find(ctx, id); {
+		case lookup != nil:
+			return &t, fmt.Errorf("looking for import task %s, which was cancelled: %w", id, lookup)
+		case again == nil:
+			return nil, nil
+		}
+		return i.end(ctx, id)
 	case err != nil:
 		return &t, fmt.Errorf("waiting for the end of import task %s, which is being cancelled: %w", id, err)
 	default:

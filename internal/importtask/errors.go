@@ -45,22 +45,23 @@ func textOf(err error) string {
 
 // statusOf is the HTTP status of the answer, 0 where there was none.
 func statusOf(err error) int {
-	if response := responseOf(err); response != nil { //nolint:bodyclose // the SDK has read it
-		return response.StatusCode
+	if a := answerOf(err); a != nil {
+		return a.HTTPStatusCode()
 	}
 	return 0
 }
 
 // fromAWS: the call that was answered had gone to AWS, and not to something that stands for EC2.
 func fromAWS(err error) bool {
-	response := responseOf(err) //nolint:bodyclose // the SDK has read it
-	return response != nil && response.Request != nil && response.Request.URL != nil && awshost.Is(response.Request.URL.Hostname())
+	a := answerOf(err)
+	return a != nil && a.Response.Request != nil && a.Response.Request.URL != nil && awshost.Is(a.Response.Request.URL.Hostname())
 }
 
-func responseOf(err error) *http.Response {
+// answerOf is the answer in err, nil where there was none.
+func answerOf(err error) *smithyhttp.ResponseError {
 	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil {
-		return answer.Response.Response
+	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
+		return answer
 	}
 	return nil
 }

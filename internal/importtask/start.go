@@ -132,7 +132,8 @@ func (s *starting) lastTry(ctx context.Context, cause error) (Task, error) {
 func (s *starting) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 	t := newTask(out.ImportTaskId, out.Description, out.SnapshotTaskDetail, out.Tags)
 	if s.mayReplay {
-		if replay := replayed(&s.request, t); replay != nil {
+		// One that has failed may be of this very start, whose earlier answer was lost: its end is for the wait to tell.
+		if replay := replayed(&s.request, t); replay != nil && !(s.tried.mayHaveActed() && foreign(&s.request, t) == "") {
 			return Task{}, fmt.Errorf("ImportSnapshot: %w", replay)
 		}
 	}

@@ -98,7 +98,7 @@ func TestP13Replay(t *testing.T) {
 			t.Fatal("the import has not failed")
 		}
 		o, d := acctest.NewCore(t, e.Config()).Create(config)
-		refused(t, o, d, "import-snap-", "failed earlier", "ClientError: Footers not identical")
+		refused(t, o, d, "import-snap-", "failed earlier", "ClientError: Footers not identical", "Why that import failed")
 	})
 	t.Run("a foreign import", func(t *testing.T) {
 		t.Parallel()
@@ -122,7 +122,7 @@ func TestP13Replay(t *testing.T) {
 		}
 		e.Call(t, "DeleteSnapshot", here, "SnapshotId", o.Text("snapshot_id"))
 		_, d = acctest.NewCore(t, e.Config()).Create(config)
-		if len(d) != 1 || !d.HasError() || len(lacks(d[0].Detail, o.Text("snapshot_id"), "was deleted", "another `client_token`")) > 0 ||
+		if len(d) != 1 || !d.HasError() || d[0].Path != "client_token" || len(lacks(d[0].Detail, o.Text("snapshot_id"), "was deleted", "another `client_token`")) > 0 ||
 			strings.Contains(d[0].Detail, "untaint") {
 			t.Errorf("the import of a deleted snapshot ends with\n%s", d)
 		}

@@ -51,6 +51,12 @@ func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, 
 	}
 	refusal := callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
 	explanation, _ := importtask.ExplainCall(err)
+	var replay *importtask.ReplayError
+	if errors.As(err, &replay) {
+		if said, known := importtask.ExplainTask(replay.Task.Message()); known {
+			return blame(explanation.Blame, refusal.Summary(), refusal.Detail()+"\n\nWhy that import failed:\n"+strings.TrimSpace(explanationText(said, known)))
+		}
+	}
 	role := conn.roleText(ctx, m, explanation)
 	if role == "" || importtask.IsCode(err, "UnauthorizedOperation") { // the caller may not pass it: its trust has no part in that
 		return refusal
@@ -84,6 +90,9 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 	} else {
 		summary = "Unable to Follow Import"
 		explanation, known = importtask.ExplainCall(err)
+		if errors.Is(err, importtask.ErrSnapshotGone) && !m.ClientToken.IsNull() {
+			explanation.Blame = importtask.BlameClientToken // the token stands for the import without a snapshot
+		}
 		fmt.Fprintf(&detail, "EC2 took the import, but it could not be followed to its end: %s\n\n%s", err, explanationText(explanation, known))
 	}
 	facts(&detail, m, region, progress, elapsed)

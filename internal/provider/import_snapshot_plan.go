@@ -185,7 +185,7 @@ func (r *importSnapshotResource) warnOfOrphans(ctx context.Context, plan *import
 	lines := importLines(tasks, marker, plan.Region.ValueString())
 	if lines != "" {
 		diags.AddWarning("Unfinished Import of the Same Image", "An import of the same request is still running and is in no state that this plan sees, most "+
-			"likely because an earlier apply was killed. Applying this plan imports the image once more. To continue with the running import instead, add\n\n"+
+			"likely because an earlier apply was killed. To continue with it instead of importing the image once more, add\n\n"+
 			lines+"\n\nor run terraform import with that id. If another configuration waits for it, there is nothing to do.")
 	}
 }

@@ -86,7 +86,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	}
 	logTask(ctx, task, 0)
 
-	// The task is in the state before the wait: whatever happens from here on, it is found again.
+	// The task is in the answer before the wait: however that ends, it is found again. What a kill loses with the answer, the marker finds.
 	m.startedAs(task)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
