@@ -95,6 +95,7 @@ func TestQuotedCures(t *testing.T) {
 		img, err := detect.Open(bytes.NewReader(s.data), int64(len(s.data)), "")
 		verdict := detect.VMImport(img, err)
 		known[verdict.Reason], known[verdict.Cure] = true, true
+		known[verdict.For("mono.vmdk").Cure] = true // the object that the guide imports
 	}
 	files, err := filepath.Glob("../../templates/guides/*.md.tmpl")
 	if err != nil || len(files) == 0 {
