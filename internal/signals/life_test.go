@@ -158,7 +158,7 @@ func (s *site) created(d disturbance, code int, output string) (task string) {
 	switch last := d.action == "ModifySnapshotTier" && d.side == acctest.Answered; {
 	case code == 0 && !last:
 		t.Errorf("the apply ends with 0:\n%s", output)
-	case have.disk == nil && (!d.graceful || s.emptied() && took.MatchString(output)):
+	case have.disk == nil && (!d.graceful || s.lostByCLI(code, output)):
 		return task
 	case have.disk == nil || have.disk.Task != task || have.disk.Status != "":
 		t.Fatalf("EC2 has the task %q, the state %+v; the apply ends with %d:\n%s", task, have.disk, code, output)
@@ -210,13 +210,21 @@ func (s *site) resumed(d disturbance, task string, code int, output string) {
 	}
 	last := d.action == "ModifySnapshotTier" && d.side == acctest.Answered
 	switch {
-	case have.disk == nil && d.graceful && s.emptied() && took.MatchString(output):
-		s.adopt(task, d.running, true)
+	case have.disk == nil && s.lostByCLI(code, output):
+		if !d.token {
+			s.adopt(task, d.running, true)
+		}
 	case have.disk == nil || have.disk.Task != task || have.disk.Status != "":
 		t.Fatalf("EC2 has the task %q, the state %+v; the apply ends with %d:\n%s", task, have.disk, code, output)
 	case code == 0 && !last, code > 1 && d.graceful:
 		t.Errorf("the apply ends with %d:\n%s", code, output)
 	}
+}
+
+// lostByCLI reports whether the CLI has emptied its own state: told to stop it persists the state, and the file is truncated before it is written. It
+// ends in between when its process ends by itself (see emptied) or is ended by a second signal, about which it warns ("data loss may have occurred").
+func (s *site) lostByCLI(code int, output string) bool {
+	return s.emptied() && (code < 0 || took.MatchString(output) || strings.Contains(output, "Two interrupts received"))
 }
 
 // planned disturbs a plan, which changes nothing.
@@ -249,6 +257,10 @@ func (s *site) destroyed(d disturbance, task string, code int, output string) {
 	t.Logf("%s: destroy ends with %d; state %+v", d, code, have.disk)
 	if b.task(t) != task || have.disk != nil && have.disk.Task != task {
 		t.Errorf("EC2 has %s\nthe state %+v; the import is %s", b, have.disk, task)
+	}
+	if have.disk == nil && s.lostByCLI(code, output) {
+		s.run(0, "import", "-no-color", address, task)
+		have = s.state()
 	}
 	over := slices.Contains([]string{"completed", "deleted"}, aws.ToString(b.tasks[0].SnapshotTaskDetail.Status))
 	if have.disk == nil && (len(b.snapshots) > 0 || !over) {
