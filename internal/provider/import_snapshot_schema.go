@@ -94,9 +94,10 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				Validators:          []validator.String{stringvalidator.OneOf("standard", "archive")},
 			},
 			"temporary_restore_days": schema.Int64Attribute{
-				MarkdownDescription: "For how many days (1 to 180) an archived snapshot is restored when `storage_tier` goes back to `standard`. Unset: for ever.",
-				Optional:            true,
-				Validators:          []validator.Int64{int64validator.Between(1, 180)},
+				MarkdownDescription: "For how many days (1 to 180) an archived snapshot is restored when `storage_tier` goes back to `standard`. Unset: for ever. " +
+					"When the days are over EC2 has it in the archive only, and the plan shows `storage_tier` changed: set `archive`, or apply to restore it again.",
+				Optional:   true,
+				Validators: []validator.Int64{int64validator.Between(1, 180)},
 			},
 			"skip_destroy": schema.BoolAttribute{
 				MarkdownDescription: "Destroy only forgets: the snapshot, or a task still running, stays on AWS.",

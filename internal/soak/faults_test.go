@@ -52,9 +52,14 @@ func TestFaults(t *testing.T) {
 	var cells []cell
 	for _, m := range moments {
 		for _, f := range acctest.Faults {
-			// Without its detail the answer of ImportSnapshot is as good.
+			// Without its detail the answer of ImportSnapshot is as good. An empty success of a cancel that nobody carried out is a lie: the provider
+			// waits for an end that does not come, and says so.
+			lie := m.action == "CancelImportTask" && f.Name == "empty 200"
 			if f.Hits(m.action) && !(m.action == "ImportSnapshot" && f.Name == "P21 no detail") {
-				cells = append(cells, cell{f, m, 2}, cell{f, m, 0})
+				cells = append(cells, cell{f, m, 0})
+			}
+			if f.Hits(m.action) && !lie {
+				cells = append(cells, cell{f, m, 2})
 			}
 		}
 	}
