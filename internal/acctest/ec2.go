@@ -183,25 +183,6 @@ func (e *EC2) Changes() []string {
 	})
 }
 
-// Restart puts another process in the place of the endpoint's, on the same data. Its tasks go on.
-func (e *EC2) Restart(t *testing.T, change ...func(*localec2.Config)) {
-	t.Helper()
-	if before, ok := e.endpoint.(*localec2.Endpoint); ok {
-		if err := before.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	next := e.Beside(t, change...)
-	if after, ok := next.endpoint.(*localec2.Endpoint); ok {
-		if err := after.Resume(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.endpoint = next.endpoint
-}
-
 // Forget begins the record anew.
 func (e *EC2) Forget() {
 	e.mu.Lock()
@@ -287,10 +268,7 @@ func (e *EC2) through(r *Request, hooks []Hook) *Answer {
 	inner := r.http.Clone(ctx)
 	inner.Body = io.NopCloser(bytes.NewReader(r.body))
 	w := httptest.NewRecorder()
-	e.mu.Lock()
-	endpoint := e.endpoint
-	e.mu.Unlock()
-	endpoint.ServeHTTP(w, inner)
+	e.endpoint.ServeHTTP(w, inner)
 	header := w.Header().Clone()
 	header.Del("Content-Length")
 	return &Answer{Status: w.Code, Header: header, Body: w.Body.String()}

@@ -81,10 +81,14 @@ func TestFaults(t *testing.T) {
 			c.resource["storage_tier"] = "archive"
 		}
 		lasts := time.Duration(0)
-		if test.at == "destroy what runs" || test.action == "ImportSnapshot" && test.calls == 0 && !harmless[test.Name] {
-			lasts = endless
+		if test.at == "destroy what runs" {
+			lasts = time.Hour
 		}
 		e := newEC2(t, c, lasts)
+		held := test.action == "ImportSnapshot" && test.calls == 0 && !harmless[test.Name]
+		if held {
+			hold(e)
+		}
 		if test.action == "GetCallerIdentity" {
 			c.provider["skip_requesting_account_id"], c.provider["skip_credentials_validation"] = false, false
 		}
@@ -142,9 +146,10 @@ func TestFaults(t *testing.T) {
 			l.destroy()
 		} else {
 			l.restart()
-			if lasts == endless {
+			if held {
+				hold(e)
 				l.adopt()
-				e.Restart(t)
+				e.Calm()
 			}
 			l.settle()
 			l.once()

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
 // A short run is part of `go test ./...`; `make soak` asks for the long one:
@@ -64,6 +63,7 @@ type scenario struct {
 	choice   choice
 	r        *rand.Rand
 	lasts    time.Duration // of the task
+	held     bool          // until what is in no state was looked for
 	create   string        // timeouts.create
 	stop     stop
 	creating []disturbance
@@ -130,15 +130,12 @@ func newScenario(seed uint64) *scenario {
 		}
 	}
 	if s.stop.how == "kill" || unanswered && (s.stop.how != "" || s.create != forever) {
-		s.lasts = endless // an import that is in no state is found while it runs
+		s.held = true // an import that is in no state is found while it runs
 	}
 	return s
 }
 
-const (
-	forever = "90s"
-	endless = time.Hour
-)
+const forever = "90s"
 
 func disturbances(r *rand.Rand, actions []string, n int) (list []disturbance) {
 	for range n {
@@ -165,6 +162,9 @@ func (s *scenario) run(t *testing.T) {
 	c.resource["timeouts"] = map[string]any{"create": s.create, "update": forever, "delete": forever}
 	e := newEC2(t, c, s.lasts)
 	l := newLife(t, e, c, s.r)
+	if s.held {
+		hold(e)
+	}
 	disturb(e, s.creating)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -178,9 +178,10 @@ func (s *scenario) run(t *testing.T) {
 	e.Calm()
 	l.restart()
 	c.resource["timeouts"] = map[string]any{"create": forever, "update": forever, "delete": forever}
-	if s.lasts == endless {
+	if s.held {
+		hold(e)
 		l.adopt()
-		e.Restart(t, func(config *localec2.Config) { config.Simulate.EncryptionByDefault = c.encrypts })
+		e.Calm()
 	}
 	l.settle()
 	c.meddle(t, e, l.object.Text("snapshot_id"))
