@@ -127,3 +127,21 @@ func TestP22Lookup(t *testing.T) {
 		t.Errorf("%d calls, want three pages, once", n)
 	}
 }
+
+// TestP26Again: a deletion that was answered, but not carried out, is asked for again.
+func TestP26Again(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	c := acctest.NewCore(t, e.Config())
+	o, d := c.Create(with())
+	if len(d) > 0 {
+		t.Fatal(d)
+	}
+	e.On("DeleteSnapshot", acctest.First(1, acctest.Instead(200, "")))
+	if d := c.Destroy(o); len(d) > 0 {
+		t.Error(d)
+	}
+	if n := e.Snapshots(t, here); n != 0 {
+		t.Errorf("%d snapshots are left", n)
+	}
+}

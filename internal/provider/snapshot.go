@@ -25,6 +25,9 @@ const (
 
 	// An AMI deregistered in the same destroy may hold its snapshot for some seconds more; one that stays is the user's to decide on.
 	inUseFor = 2 * time.Minute
+
+	// EC2 forgets a deleted snapshot within seconds.
+	deletedWithin = 15 * time.Second
 )
 
 // snapshot describes one snapshot; nil where EC2 does not know it.
@@ -136,15 +139,32 @@ func (c *connection) tagTask(ctx context.Context, id string, wanted, ours map[st
 	return c.tag(ctx, id, set, remove)
 }
 
-// deleteSnapshot deletes a snapshot and waits until EC2 does not know it any more. One that stays in use is named with its users (P26).
+// deleteSnapshot deletes a snapshot and waits until EC2 does not know it any more. One that stays after EC2 took the call is deleted again: what
+// answered may have been a proxy that stumbled.
 func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
+	for {
+		if err := c.requestDeletion(ctx, id); err != nil {
+			return err
+		}
+		waiting, cancel := context.WithTimeout(ctx, deletedWithin)
+		err := c.Tasks.AwaitDeletion(waiting, id)
+		late := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case !late:
+			return fmt.Errorf("the snapshot is being deleted, but it was not seen to go: %w", err)
+		}
+	}
+}
+
+// requestDeletion has EC2 take the deletion of a snapshot. One that stays in use is named with its users (P26).
+func (c *connection) requestDeletion(ctx context.Context, id string) error {
 	giveUp := time.Now().Add(inUseFor)
 	for {
 		_, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
-		if err == nil {
-			break
-		}
-		if importtask.IsCode(err, "InvalidSnapshot.NotFound") {
+		if err == nil || importtask.IsCode(err, "InvalidSnapshot.NotFound") {
 			return nil
 		}
 		if !importtask.IsCode(err, "InvalidSnapshot.InUse") {
@@ -157,10 +177,6 @@ func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 			return fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
 		}
 	}
-	if err := c.Tasks.AwaitDeletion(ctx, id); err != nil {
-		return fmt.Errorf("the snapshot is being deleted, but it was not seen to go: %w", err)
-	}
-	return nil
 }
 
 // usersOf names the AMIs that hold a snapshot, where EC2 tells.
