@@ -258,12 +258,12 @@ func (s *site) destroyed(d disturbance, task string, code int, output string) {
 	if b.task(t) != task || have.disk != nil && have.disk.Task != task {
 		t.Errorf("EC2 has %s\nthe state %+v; the import is %s", b, have.disk, task)
 	}
-	if have.disk == nil && s.lostByCLI(code, output) {
+	over := slices.Contains([]string{"completed", "deleting", "deleted"}, aws.ToString(b.tasks[0].SnapshotTaskDetail.Status))
+	switch {
+	case have.disk != nil || len(b.snapshots) == 0 && over:
+	case s.lostByCLI(code, output):
 		s.run(0, "import", "-no-color", address, task)
-		have = s.state()
-	}
-	over := slices.Contains([]string{"completed", "deleted"}, aws.ToString(b.tasks[0].SnapshotTaskDetail.Status))
-	if have.disk == nil && (len(b.snapshots) > 0 || !over) {
+	default:
 		t.Errorf("left by a destroy that ended with %d, and in no state:%s\n%s", code, b, output)
 	}
 }
