@@ -193,6 +193,7 @@ func (s *scenario) run(t *testing.T) {
 	l.apply(t.Context())
 	e.Calm()
 	l.restart()
+	l.c.resource["timeouts"] = map[string]any{"create": forever, "update": forever, "delete": "30s"}
 	l.settle()
 	l.once()
 
