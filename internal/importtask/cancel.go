@@ -20,6 +20,7 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 		in.CancelReason = &reason
 	}
 	var tried tries
+	var last error // which a stop must not swallow
 	for began := time.Now(); ; {
 		call, cancel := bounded(ctx)
 		_, err := i.api.CancelImportTask(call, in, once)
@@ -27,9 +28,13 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 		if err == nil {
 			return i.end(ctx, id)
 		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		if ctx.Err() != nil && last != nil {
+			return nil, fmt.Errorf("cancelling import task %s: %w; the last error was: %w", id, context.Cause(ctx), last)
 		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("cancelling import task %s: %w", id, context.Cause(ctx))
+		}
+		last = err
 		wait, why, final := tried.next(err)
 		if final == nil {
 			i.log(ctx, "CancelImportTask is tried again: "+why, map[string]any{

@@ -70,9 +70,13 @@ func (w weighed) Write(p []byte) (int, error) {
 // look is a preflight of an image by its key: what source says, the diagnostics, and what it has cost.
 func (s *store) look(t *testing.T, key string, image io.ReadSeeker, planning bool) (source map[string]string, found diag.Diagnostics, sent int64, asked []string) {
 	t.Helper()
+	s.mu.Lock()
 	s.image, s.sent, s.asked = image, 0, nil
+	s.mu.Unlock()
 	m := modelOf(key)
 	s.preflight(t.Context(), m, planning, &found)
+	s.mu.Lock() // the server may not have counted its last write yet
+	defer s.mu.Unlock()
 	source = map[string]string{}
 	for name, v := range m.Source.Attributes() {
 		source[name] = strings.Trim(v.String(), `"`)
