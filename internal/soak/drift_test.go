@@ -14,9 +14,8 @@ func TestRule1Drift(t *testing.T) {
 	const seed = 1
 	choices := pairwise(seeded(seed))
 	t.Logf("%d configurations", len(choices))
-	together(t, time.Time{}, choices, choice.String, func(t *testing.T, chosen choice) {
-		c := chosen.configuration()
-		r := seeded(uint64(slices.IndexFunc(choices, func(other choice) bool { return slices.Equal(other, chosen) })))
+	together(t, time.Time{}, dealt(t, seed, choices), hand.String, func(t *testing.T, h hand) {
+		c := h.configuration()
 		e := newEC2(t, c, 0)
 		core := c.core(t, e)
 		o, d := core.Create(c.resource)
@@ -31,15 +30,14 @@ func TestRule1Drift(t *testing.T) {
 		o = refreshed(t, c.core(t, e), o)
 		empty(t, core, o, c, "behind a refresh")
 
-		for _, ch := range some(r, c, 3, true) {
+		for _, ch := range h.replacing {
 			after, replaces := ch.apply(c)
 			p, d := after.core(t, e).Plan(o, after.resource)
 			if d.HasError() || !slices.Equal(p.Replaces, replaces) {
 				t.Errorf("%s replaces for %q, want %q: %v", ch.name, p.Replaces, replaces, d)
 			}
 		}
-		for range 2 {
-			ch := some(r, c, 1, false)[0]
+		for _, ch := range h.inPlace {
 			after, _ := ch.apply(c)
 			core = after.core(t, e)
 			p, d := core.Plan(o, after.resource)
@@ -62,6 +60,43 @@ func TestRule1Drift(t *testing.T) {
 		}
 		nothingLeft(t, e)
 	})
+}
+
+// hand is a configuration and the changes that it is put through: the replacing ones are planned, each by itself, the others applied one behind the other.
+type hand struct {
+	choice
+	replacing, inPlace []change
+}
+
+// dealt gives every configuration the changes that were given least so far, so that each one of them has its turn.
+func dealt(t *testing.T, seed uint64, choices []choice) (hands []hand) {
+	t.Helper()
+	r, given := seeded(seed), map[string]int{}
+	rarest := func(c *configuration, n int, replacing bool) []change {
+		fit := some(r, c, len(changes), replacing)
+		slices.SortStableFunc(fit, func(a, b change) int { return given[a.name] - given[b.name] })
+		fit = fit[:n]
+		for _, ch := range fit {
+			given[ch.name]++
+		}
+		return fit
+	}
+	for _, chosen := range choices {
+		c := chosen.configuration()
+		h := hand{choice: chosen, replacing: rarest(c, 3, true)}
+		for range 2 {
+			ch := rarest(c, 1, false)[0]
+			h.inPlace = append(h.inPlace, ch)
+			c, _ = ch.apply(c)
+		}
+		hands = append(hands, h)
+	}
+	for _, ch := range changes {
+		if given[ch.name] == 0 {
+			t.Errorf("no configuration is put through the change %q", ch.name)
+		}
+	}
+	return hands
 }
 
 func refreshed(t *testing.T, core *acctest.Core, o *acctest.Object) *acctest.Object {
