@@ -100,13 +100,23 @@ func readFull(r io.ReaderAt, p []byte, at int64) error {
 // it (*MismatchError), except that RAW takes any bytes as they are, as EC2 does. What is recognised but not read here is a
 // *diskimage.UnsupportedError.
 func Open(r io.ReaderAt, size int64, declared string) (*Image, error) {
-	return open(r, size, declared, vhd.Open, vhdx.Open)
+	return open(r, size, declared, openers{vhd.Open, vhdx.Open, vmdk.Open})
+}
+
+// OpenBeside is Open, by content alone, of an image that may name other files: the extents of its disk, or the disk that it differs from. They are
+// opened through beside.
+func OpenBeside(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, error) {
+	return open(r, size, "", openers{
+		func(r io.ReaderAt, size int64) (*vhd.Image, error) { return vhd.OpenBeside(r, size, beside) },
+		func(r io.ReaderAt, size int64) (*vhdx.Image, error) { return vhdx.OpenBeside(r, size, beside) },
+		func(r io.ReaderAt, size int64) (*vmdk.Image, error) { return vmdk.OpenBeside(r, size, beside) },
+	})
 }
 
 // Look is Open by headers and footers alone, for one who will not read the disk, and whose reader may be slow, or give a part of the file only: what
 // they say then stands, even where Check cannot be carried out.
 func Look(r io.ReaderAt, size int64, declared string) (*Image, error) {
-	return open(r, size, declared, vhd.Look, vhdx.Look)
+	return open(r, size, declared, openers{vhd.Look, vhdx.Look, vmdk.Open})
 }
 
 // Check holds the tables of an image from Look against the file, without reading the disk.
@@ -117,10 +127,14 @@ func (i *Image) Check() error {
 	return nil
 }
 
-func open(
-	r io.ReaderAt, size int64, declared string,
-	openVHD func(io.ReaderAt, int64) (*vhd.Image, error), openVHDX func(io.ReaderAt, int64) (*vhdx.Image, error),
-) (*Image, error) {
+// openers are the readers' ways to open an image: with its tables or without, with the files beside it or without.
+type openers struct {
+	vhd  func(io.ReaderAt, int64) (*vhd.Image, error)
+	vhdx func(io.ReaderAt, int64) (*vhdx.Image, error)
+	vmdk func(io.ReaderAt, int64) (*vmdk.Image, error)
+}
+
+func open(r io.ReaderAt, size int64, declared string, o openers) (*Image, error) {
 	want := Format(strings.ToUpper(declared))
 	if want == RAW && size > 0 {
 		return openRAW(r, size)
@@ -140,19 +154,19 @@ func open(
 	case RAW:
 		return openRAW(r, size)
 	case VHD:
-		img, err := openVHD(r, size)
+		img, err := o.vhd(r, size)
 		if err != nil {
 			return nil, err
 		}
 		return &Image{Image: img, Format: VHD, SubFormat: img.SubFormat()}, nil
 	case VHDX:
-		img, err := openVHDX(r, size)
+		img, err := o.vhdx(r, size)
 		if err != nil {
 			return nil, err
 		}
 		return &Image{Image: img, Format: VHDX, SubFormat: img.SubFormat()}, nil
 	case VMDK:
-		img, err := vmdk.Open(r, size)
+		img, err := o.vmdk(r, size)
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,9 @@ type Image struct {
 // maxIdle is how many readers at once find their windows again.
 const maxIdle = 8
 
+// OpenBeside is Open for an image that may name other files, which are opened through beside.
+func OpenBeside(r io.ReaderAt, size int64, _ diskimage.Opener) (*Image, error) { return Open(r, size) }
+
 // Open reads the headers and the whole BAT, once, to check it. r belongs to the caller.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	img, err := Look(r, size)

@@ -28,6 +28,9 @@ type Image struct {
 // maxIdle is how many readers at once find their buffers again.
 const maxIdle = 8
 
+// OpenBeside is Open for an image that may name other files, which are opened through beside.
+func OpenBeside(r io.ReaderAt, size int64, _ diskimage.Opener) (*Image, error) { return Open(r, size) }
+
 // Open reads the headers. r belongs to the caller.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	head := make([]byte, min(size, sectorSize))

@@ -1,0 +1,47 @@
+package diskimage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// DataMap is what a source may know of itself: which of its bytes a sparse file really stores. What lies between reads as zeros.
+type DataMap interface {
+	// NextData is the first run of stored bytes that ends behind the offset; io.EOF where there is none.
+	NextData(off int64) (start, end int64, err error)
+}
+
+// StoredRuns yields the runs of a range of r that are stored, ordered and inside the range: all of it where r has no map. A non-nil error is the last
+// value yielded.
+func StoredRuns(r io.ReaderAt, off, length int64) iter.Seq2[Extent, error] {
+	return func(yield func(Extent, error) bool) {
+		end := off + length
+		m, ok := r.(DataMap)
+		if !ok {
+			if length > 0 {
+				yield(Extent{Offset: off, Length: length}, nil)
+			}
+			return
+		}
+		for off < end {
+			from, to, err := m.NextData(off)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil && to <= max(from, off) {
+				err = fmt.Errorf("find the data behind byte %d of the file: a run from %d to %d: this is a bug of its map", off, from, to)
+			}
+			if err != nil {
+				yield(Extent{}, err)
+				return
+			}
+			from, to = max(from, off), min(to, end)
+			if from >= end || !yield(Extent{Offset: from, Length: to - from}, nil) {
+				return
+			}
+			off = to
+		}
+	}
+}

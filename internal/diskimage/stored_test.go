@@ -1,0 +1,65 @@
+package diskimage_test
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// mapped is a source with runs of data; after them its map fails with err.
+type mapped struct {
+	io.ReaderAt
+
+	runs []diskimage.Extent
+	err  error
+}
+
+func (m mapped) NextData(off int64) (start, end int64, err error) {
+	for _, r := range m.runs {
+		if r.End() > off {
+			return r.Offset, r.End(), nil
+		}
+	}
+	return 0, 0, m.err
+}
+
+func TestStoredRuns(t *testing.T) {
+	type run = diskimage.Extent
+	broken := errors.New("broken")
+	m := mapped{strings.NewReader(""), []run{{Offset: 0, Length: 10}, {Offset: 20, Length: 10}, {Offset: 40, Length: 5}}, io.EOF}
+	failing := m
+	failing.err = broken
+	for _, c := range []struct {
+		name        string
+		r           io.ReaderAt
+		off, length int64
+		want        []run
+		err         error
+	}{
+		{"no map", strings.NewReader(""), 3, 7, []run{{Offset: 3, Length: 7}}, nil},
+		{"no map, empty", strings.NewReader(""), 3, 0, nil, nil},
+		{"all", m, 0, 100, m.runs, nil},
+		{"cut at both ends", m, 5, 20, []run{{Offset: 5, Length: 5}, {Offset: 20, Length: 5}}, nil},
+		{"in a hole", m, 12, 8, nil, nil},
+		{"behind the last", m, 45, 8, nil, nil},
+		{"the map fails", failing, 0, 100, m.runs, broken},
+		{"the map stands still", mapped{nil, nil, nil}, 0, 1, nil, errAny},
+	} {
+		var got []run
+		var err error
+		for r, e := range diskimage.StoredRuns(c.r, c.off, c.length) {
+			if err = e; err == nil {
+				got = append(got, r)
+			}
+		}
+		if !slices.Equal(got, c.want) || (err == nil) != (c.err == nil) || c.err != nil && !errors.Is(c.err, errAny) && !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+}
+
+var errAny = errors.New("any error")
