@@ -2,6 +2,7 @@
 package raw
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -26,7 +27,13 @@ func Open(r io.ReaderAt, size int64) (diskimage.Image, error) {
 func (i *Image) Size() int64 { return i.file.Size() }
 
 // ReadAt reads the file.
-func (i *Image) ReadAt(p []byte, off int64) (int, error) { return i.file.ReadAt(p, off) }
+func (i *Image) ReadAt(p []byte, off int64) (int, error) {
+	n, err := i.file.ReadAt(p, off)
+	if errors.Is(err, io.EOF) && off >= 0 && off < i.Size() && int64(n) < min(int64(len(p)), i.Size()-off) {
+		err = io.ErrUnexpectedEOF // the file is shorter than it was: that is not the end of the disk
+	}
+	return n, err
+}
 
 // Extents yields the whole file as one run: a RAW image does not say where its zeros are, so the converter finds them.
 func (i *Image) Extents() iter.Seq2[diskimage.Extent, error] {
