@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/hashicorp/go-hclog"
 	"modernc.org/sqlite" // and the driver of this name
 	sqlite3 "modernc.org/sqlite/lib"
@@ -93,14 +94,9 @@ func (s *store) openForWrite() error {
 		}
 	}
 	if s.db == nil { // else it may be open for reading, which is the same but for the making of what is there
-		db, version, err := connect(s.dsn(forWriting))
+		db, err := s.make()
 		if err != nil {
 			return s.unusable(err)
-		}
-		if version != schemaVersion {
-			if err := migrate(db); err != nil {
-				return s.unusable(errors.Join(err, db.Close()))
-			}
 		}
 		s.db = db
 	}
@@ -111,6 +107,26 @@ func (s *store) openForWrite() error {
 		s.swept = true
 	}
 	return nil
+}
+
+// make opens the file for writing, and makes it and its tables where they are not there. One process at a time: SQLite answers SQLITE_BUSY at once,
+// whatever the timeout, where two turn a new file to WAL together.
+func (s *store) make() (db *sql.DB, err error) {
+	lock := flock.New(s.path(storeFile+lockSuffix), flock.SetPermissions(0o644))
+	if err := lock.Lock(); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	db, version, err := connect(s.dsn(forWriting))
+	if err != nil {
+		return nil, err
+	}
+	if version != schemaVersion {
+		if err := migrate(db); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
 }
 
 // connect opens the file and reads its version, 0 where the tables are not made yet.

@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // TestOtherVersion: a store of another version is left alone, whether it is asked or changed, and the error says what helps.
@@ -80,4 +83,29 @@ func TestEmptyStore(t *testing.T) {
 		t.Errorf("after a plan: %v, %v", info, err)
 	}
 	h.imported(t, "disk.img", pattern(4096, 1))
+}
+
+// TestOpenAtOnce: processes that make a store in one new directory at the same moment all get it. Without the lock around the making, one in a few
+// hundred was told that the database is locked.
+func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		dir, start := t.TempDir(), make(chan struct{})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				s := newStore(dir, hclog.NewNullLogger())
+				<-start
+				if err := s.openForWrite(); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
 }

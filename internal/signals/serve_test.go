@@ -216,7 +216,7 @@ func (s *shelf) good(v *server) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if name := entry.Name(); name != "volumes" && name != "locks" && name != "state.db" && name != "state.db-wal" && name != "state.db-shm" {
+		if name := entry.Name(); name != "volumes" && name != "locks" && name != "state.db" && name != "state.db-wal" && name != "state.db-shm" && name != "state.db.lock" {
 			t.Errorf("in the data directory: %s", name)
 		}
 	}
