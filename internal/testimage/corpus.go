@@ -8,16 +8,20 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // Row is one image of the corpus, as its MANIFEST.tsv describes it.
@@ -82,17 +86,16 @@ func corpusDir(t testing.TB) string {
 	}
 }
 
-// Open opens the image, unpacked into a temporary file where the corpus keeps it compressed.
+// Open opens the image, unpacked into a temporary file where the corpus keeps it compressed. What belongs beside it is not there.
 func (r Row) Open(t testing.TB) (*os.File, int64) {
 	t.Helper()
-	f, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(r.File)))
+	name := filepath.Join(t.TempDir(), r.nameInside())
+	r.restoreAs(t, name)
+	f, err := os.Open(name) //nolint:gosec // in a directory of the test
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	if packed := r.unpack(t, f); packed != nil {
-		f = packed
-	}
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
@@ -100,79 +103,118 @@ func (r Row) Open(t testing.TB) (*os.File, int64) {
 	return f, info.Size()
 }
 
-// Restore puts the image, and what is beside it where a folder holds one disk in several files, unpacked into a temporary directory, and returns
-// the path of the image there.
-func (r Row) Restore(t testing.TB) string {
-	t.Helper()
-	names := []string{filepath.Base(r.File)}
-	from := filepath.Join(r.dir, filepath.FromSlash(filepath.Dir(r.File)))
-	if strings.Count(r.File, "/") > 1 {
-		entries, err := os.ReadDir(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = names[:0]
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-	}
-	to, image := t.TempDir(), ""
-	for _, name := range names {
-		one := r
-		one.File = filepath.Dir(r.File) + "/" + name
-		f, _ := one.Open(t)
-		if !one.keptAsItIs() {
-			name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".bz2")
-		}
-		copied, err := os.Create(filepath.Join(to, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(copySparse(copied, io.NewSectionReader(f, 0, 1<<62)), copied.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if one.File == r.File {
-			image = copied.Name()
-		}
-	}
-	return image
+// companions are files that an image of the corpus needs beside it, by the name that it has for them, where a folder of its own does not say it.
+var companions = map[string]map[string]string{
+	"vhd/govhd_win8-child.vhd.gz": {"win8.vhd": "vhd/govhd_win8.vhd.gz"},
 }
 
-// keptAsItIs: in detect/ some files are to be recognised as compressed: their names say so twice.
-func (r Row) keptAsItIs() bool { return r.Format == "detect" && filepath.Base(r.File) == r.SubFormat }
-
-// unpack is nil for a file that is in the corpus as it is.
-func (r Row) unpack(t testing.TB, f *os.File) *os.File {
+// Restore puts the image, and what belongs beside it, unpacked into a temporary directory, and returns the path of the image there. Where a folder
+// holds one disk in several files, all of them belong together.
+func (r Row) Restore(t testing.TB) string {
 	t.Helper()
-	if r.keptAsItIs() {
-		return nil
-	}
-	var from io.Reader
-	switch filepath.Ext(r.File) {
-	case ".gz":
-		z, err := gzip.NewReader(f)
+	files := map[string]string{r.nameInside(): r.File}
+	maps.Copy(files, companions[r.File])
+	if folder := path.Dir(r.File); strings.Contains(folder, "/") {
+		entries, err := os.ReadDir(filepath.Join(r.dir, filepath.FromSlash(folder)))
 		if err != nil {
-			t.Fatalf("%s: %v", r.File, err)
+			t.Fatal(err)
 		}
-		from = z
-	case ".bz2":
-		if program, err := exec.LookPath("bzip2"); err == nil {
-			from = piped(t, program, f)
-		} else {
-			from = bzip2.NewReader(f)
+		for _, e := range entries {
+			one := r
+			one.File = path.Join(folder, e.Name())
+			files[one.nameInside()] = one.File
 		}
-	default:
-		return nil
 	}
-	to, err := os.CreateTemp(t.TempDir(), "image")
+	to := t.TempDir()
+	for name, file := range files {
+		one := r
+		one.File = file
+		one.restoreAs(t, filepath.Join(to, name))
+	}
+	return filepath.Join(to, r.nameInside())
+}
+
+// nameInside is the name of the file before the corpus packed it.
+func (r Row) nameInside() string {
+	name := path.Base(r.File)
+	if r.keptAsItIs() {
+		return name
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".bz2")
+}
+
+func (r Row) restoreAs(t testing.TB, name string) {
+	t.Helper()
+	packed, err := os.Open(filepath.Join(r.dir, filepath.FromSlash(r.File)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = to.Close() })
-	if err := copySparse(to, from); err != nil {
+	defer packed.Close()
+	to, err := os.Create(name) //nolint:gosec // in a directory of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(copySparse(to, r.unpacked(t, packed)), to.Close()); err != nil {
 		t.Fatalf("unpack %s: %v", r.File, err)
 	}
-	return to
+}
+
+// Beside opens regular files in the directory of an image.
+func Beside(t testing.TB, image string) diskimage.Opener {
+	t.Helper()
+	root, err := os.OpenRoot(filepath.Dir(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	return func(name string) (diskimage.File, error) {
+		f, err := root.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", name)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return besideFile{f, info.Size()}, nil
+	}
+}
+
+type besideFile struct {
+	*os.File
+
+	size int64
+}
+
+func (f besideFile) Size() int64 { return f.size }
+
+// keptAsItIs: in detect/ some files are to be recognised as compressed: their names say so twice.
+func (r Row) keptAsItIs() bool { return r.Format == "detect" && path.Base(r.File) == r.SubFormat }
+
+// unpacked reads the file as it was before the corpus packed it.
+func (r Row) unpacked(t testing.TB, packed *os.File) io.Reader {
+	t.Helper()
+	if r.keptAsItIs() {
+		return packed
+	}
+	switch path.Ext(r.File) {
+	case ".gz":
+		z, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatalf("%s: %v", r.File, err)
+		}
+		return z
+	case ".bz2":
+		if program, err := exec.LookPath("bzip2"); err == nil {
+			return piped(t, program, packed)
+		}
+		return bzip2.NewReader(packed)
+	default:
+		return packed
+	}
 }
 
 // piped is what bzip2 makes of f. Under the race detector the package of the standard library takes a minute for what the program does in a second.
