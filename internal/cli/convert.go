@@ -69,19 +69,19 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	if c.Destination == "" {
 		return conversion{}, usageError{errors.New("DST is empty: name a file")}
 	}
-	file, size, err := openImageFile(c.Source)
+	src, err := openSource(c.Source)
 	if err != nil {
 		return conversion{}, err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
-	if err := c.checkDestination(file); err != nil {
-		return conversion{}, err
-	}
-	img, err := detect.Open(file, size, "")
+	defer src.Close() //nolint:errcheck // it was only read
+	img, err := src.open()
 	if err != nil {
 		return conversion{}, explain(err)
 	}
-	defer img.Close() //nolint:errcheck // it holds nothing but the file
+	defer img.Close() //nolint:errcheck // its files were only read
+	if err := c.checkDestination(src); err != nil {
+		return conversion{}, err
+	}
 	warn(env, c.Source, img)
 	if v := detect.VMImport(img, nil); c.Strict && !v.Importable {
 		if c.To == "vmdk" {
@@ -109,7 +109,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 }
 
 // checkDestination refuses, before any work, a DST that must not be replaced.
-func (c *convertCommand) checkDestination(source *os.File) error {
+func (c *convertCommand) checkDestination(src *source) error {
 	there, err := os.Lstat(c.Destination)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -117,14 +117,12 @@ func (c *convertCommand) checkDestination(source *os.File) error {
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
 	}
-	itself, err := source.Stat()
-	if err != nil {
-		return err
-	}
 	target, err := os.Stat(c.Destination) // behind a link
 	switch {
-	case err == nil && os.SameFile(itself, target):
+	case err == nil && os.SameFile(src.info, target):
 		return fmt.Errorf("%s is the image itself: name another file", c.Destination)
+	case err == nil && src.isOneOf(target):
+		return fmt.Errorf("%s is a part of the image, which needs it: name another file", c.Destination)
 	case !there.Mode().IsRegular():
 		return fmt.Errorf("%s is %s, which is never replaced: name another file", c.Destination, kind(there.Mode()))
 	case !c.Force:
@@ -190,7 +188,7 @@ func (c *countedWriter) Write(b []byte) (int, error) {
 
 // verify reads the file at path as an image and compares its disk with that of img. It gives the digest of both.
 func (c *convertCommand) verify(env environment, path string, img diskimage.Image) (string, error) {
-	f, size, err := openImageFile(path)
+	f, err := openImageFile(path)
 	if err != nil {
 		return "", err
 	}
@@ -199,7 +197,7 @@ func (c *convertCommand) verify(env environment, path string, img diskimage.Imag
 	if c.To == "vmdk" {
 		declared = "VMDK"
 	}
-	copied, err := detect.Open(f, size, declared)
+	copied, err := detect.Open(f, f.Size(), declared)
 	if err != nil {
 		return "", fmt.Errorf("read %s again: %w", c.Destination, err)
 	}

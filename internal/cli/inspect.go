@@ -58,23 +58,33 @@ func (c *inspectCommand) Run(env environment) error {
 }
 
 func (c *inspectCommand) describe(env environment) (description, error) {
-	file, size, err := openImageFile(c.Image)
+	src, err := openSource(c.Image)
 	if err != nil {
 		return description{}, err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer src.Close() //nolint:errcheck // it was only read
 
-	d := description{FileSizeBytes: size}
-	img, err := detect.Open(file, size, "")
+	d := description{FileSizeBytes: src.Size()}
+	img, err := src.open()
+	refused := src.beside.refused
+	if err != nil && refused != nil { // what the image itself is can still be said
+		if _, alone := src.openAlone(); alone != nil {
+			err = alone
+		}
+	}
 	if foreign, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && foreign.Format != string(detect.Empty) {
 		d.Format, d.SubFormat = foreign.Format, orNull(foreign.SubFormat)
-		d.judge(detect.VMImport(nil, err))
+		verdict := detect.VMImport(nil, err)
+		if refused != nil {
+			verdict.Reason += "; " + refused.Error()
+		}
+		d.judge(verdict)
 		return d, nil
 	}
 	if err != nil {
 		return d, explain(err)
 	}
-	defer img.Close() //nolint:errcheck // it holds nothing but the file
+	defer img.Close() //nolint:errcheck // its files were only read
 	warn(env, c.Image, img)
 
 	virtual, gib := img.Size(), (img.Size()+(1<<30)-1)>>30

@@ -6,33 +6,84 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 )
 
+// imageFile is an open regular file.
+type imageFile struct {
+	*os.File
+
+	info fs.FileInfo // when it was opened
+}
+
+func (f imageFile) Size() int64 { return f.info.Size() }
+
 // openImageFile opens a regular file. Its kind is looked at before it is opened, because opening a pipe waits for its other end.
-func openImageFile(path string) (*os.File, int64, error) {
+func openImageFile(path string) (imageFile, error) {
 	if path == "" {
-		return nil, 0, usageError{errors.New("the name of the image is empty")}
+		return imageFile{}, usageError{errors.New("the name of the image is empty")}
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, 0, withoutPath(err)
+		return imageFile{}, withoutPath(err)
 	}
 	switch {
 	case info.IsDir():
-		return nil, 0, errors.New("it is a directory, not an image file")
+		return imageFile{}, errors.New("it is a directory, not an image file")
 	case !info.Mode().IsRegular():
-		return nil, 0, fmt.Errorf("it is %s, not a regular file: copy its bytes into one first", kind(info.Mode()))
+		return imageFile{}, fmt.Errorf("it is %s, not a regular file: copy its bytes into one first", kind(info.Mode()))
 	}
 	file, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
-		return nil, 0, withoutPath(err)
+		return imageFile{}, withoutPath(err)
 	}
 	if info, err = file.Stat(); err != nil {
-		return nil, 0, errors.Join(withoutPath(err), file.Close())
+		return imageFile{}, errors.Join(withoutPath(err), file.Close())
 	}
-	return file, info.Size(), nil
+	return imageFile{file, info}, nil
 }
+
+// source is the image that a command works on, with what is opened beside it.
+type source struct {
+	imageFile
+
+	path   string
+	beside *directory
+}
+
+func openSource(path string) (*source, error) {
+	file, err := openImageFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &source{imageFile: file, path: path, beside: &directory{path: path, image: file.info}}, nil
+}
+
+// open opens the disk inside, with the files that the image names.
+func (s *source) open() (*detect.Image, error) {
+	return detect.OpenBeside(s, s.Size(), s.beside.open)
+}
+
+// openAlone opens the disk inside if it needs no other file.
+func (s *source) openAlone() (*detect.Image, error) { return detect.Open(s, s.Size(), "") }
+
+// isOneOf says whether a file is the image, or one that it named.
+func (s *source) isOneOf(info fs.FileInfo) bool {
+	if os.SameFile(s.info, info) {
+		return true
+	}
+	for _, opened := range s.beside.opened {
+		if os.SameFile(opened, info) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *source) Close() error { return errors.Join(s.beside.Close(), s.imageFile.Close()) }
+
+var _ diskimage.File = imageFile{}
 
 // warn tells what the reader of an image passed over.
 func warn(env environment, path string, img *detect.Image) {
@@ -41,9 +92,11 @@ func warn(env environment, path string, img *detect.Image) {
 	}
 }
 
-// kind says what a file is that is no regular one.
+// kind says what a file is.
 func kind(m fs.FileMode) string {
 	switch {
+	case m.IsRegular():
+		return "a file"
 	case m.IsDir():
 		return "a directory"
 	case m&fs.ModeSymlink != 0:

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// directory is what an image may name files in: its own directory, and what is below. The names are an attacker's (CVE-2022-47951: a VMDK whose
+// extent is /etc/shadow), so os.Root holds them inside, only regular files are opened, and no symbolic link is followed, not even to a file of the
+// same directory: what the image means to read is what is there under that name.
+type directory struct {
+	path  string      // of the image, as the user named it
+	image fs.FileInfo // the image itself
+
+	root    *os.Root // nil until the image names a file
+	opened  []fs.FileInfo
+	refused error // why the first of the files that were not opened was not
+}
+
+// open is a diskimage.Opener. A name is a slash-separated path from the directory.
+func (d *directory) open(name string) (diskimage.File, error) {
+	file, err := d.openRegular(name)
+	if err != nil {
+		err = fmt.Errorf("the file %q that the image names: %w", name, err)
+		if d.refused == nil {
+			d.refused = err
+		}
+		return nil, err
+	}
+	d.opened = append(d.opened, file.info)
+	return file, nil
+}
+
+func (d *directory) openRegular(name string) (imageFile, error) {
+	local, err := filepath.Localize(name)
+	if err != nil {
+		return imageFile{}, errors.New("only files in the directory of the image and below are opened: put it beside the image, under a plain name")
+	}
+	if err := d.openRoot(); err != nil {
+		return imageFile{}, err
+	}
+	info, err := d.look(local)
+	if err != nil {
+		return imageFile{}, err
+	}
+	// O_NONBLOCK, and the look at what was opened, cover a file that was swapped for a pipe or a link in between.
+	file, err := d.root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return imageFile{}, withoutPath(err)
+	}
+	opened, err := file.Stat()
+	if err == nil && !os.SameFile(info, opened) {
+		err = errors.New("it was replaced while it was opened: try again")
+	}
+	if err != nil {
+		return imageFile{}, errors.Join(withoutPath(err), file.Close())
+	}
+	return imageFile{file, opened}, nil
+}
+
+// openRoot opens the directory. Of an image that was named by a symbolic link it is the one that the file itself is in, because there are the files
+// that were made with it; qemu-img would look beside the link.
+func (d *directory) openRoot() error {
+	if d.root != nil {
+		return nil
+	}
+	real, err := filepath.EvalSymlinks(d.path)
+	if err != nil {
+		return fmt.Errorf("find the directory of the image: %w", err)
+	}
+	root, err := os.OpenRoot(filepath.Dir(real))
+	if err != nil {
+		return fmt.Errorf("open the directory of the image: %w", err)
+	}
+	if info, err := root.Lstat(filepath.Base(real)); err != nil || !os.SameFile(info, d.image) {
+		return errors.Join(errors.New("the image has been replaced since it was opened: try again"), root.Close())
+	}
+	d.root = root
+	return nil
+}
+
+// look is what a name leads to, without following a link at any of its elements.
+func (d *directory) look(local string) (fs.FileInfo, error) {
+	for at := range len(local) {
+		if !os.IsPathSeparator(local[at]) {
+			continue
+		}
+		info, err := d.root.Lstat(local[:at])
+		if err != nil {
+			return nil, d.notThere(err)
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("%q in it is %s, not a directory, and links are not followed", filepath.ToSlash(local[:at]), kind(info.Mode()))
+		}
+	}
+	info, err := d.root.Lstat(local)
+	switch {
+	case err != nil:
+		return nil, d.notThere(err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, errors.New("it is a symbolic link, and links that an image names are not followed: put the file itself there")
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("it is %s, not a regular file", kind(info.Mode()))
+	case os.SameFile(info, d.image):
+		return nil, errors.New("it is the image itself")
+	}
+	return info, nil
+}
+
+func (d *directory) notThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
+		return missingFileError{d.root.Name()}
+	}
+	return withoutPath(err)
+}
+
+// missingFileError says that the directory of an image has no such file.
+type missingFileError struct{ dir string }
+
+func (e missingFileError) Error() string {
+	if e.dir == "." {
+		return "it is not there: copy it beside the image"
+	}
+	return "it is not there: copy it beside the image, into " + e.dir
+}
+
+func (missingFileError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Close closes the directory; the opened files are their openers'.
+func (d *directory) Close() error {
+	if d.root == nil {
+		return nil
+	}
+	return d.root.Close()
+}

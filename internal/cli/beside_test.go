@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+}
+
+// imageIn is an image in a directory, with everything that a name in it could lead to.
+func imageIn(t *testing.T) (dir string, src *source) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "images")
+	put(t, dir+"/disk.vmdk", "image")
+	put(t, dir+"/extent.vmdk", "extent")
+	put(t, dir+"/.hidden", "hidden")
+	put(t, dir+"/below/extent.vmdk", "below")
+	put(t, dir+"/../secret", "secret")
+	link(t, "../secret", dir+"/out")
+	link(t, "extent.vmdk", dir+"/in")
+	link(t, "below", dir+"/dir")
+	link(t, "nothing", dir+"/dangling")
+	link(t, os.DevNull, dir+"/null")
+	if err := os.Link(dir+"/disk.vmdk", dir+"/again"); err != nil {
+		t.Fatal(err)
+	}
+	src, err := openSource(dir + "/disk.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = src.Close() })
+	return dir, src
+}
+
+// CVE-2022-47951 and its kin: a name inside an image leads to regular files in its own directory, and nowhere else.
+func TestNamesInsideAnImage(t *testing.T) {
+	dir, src := imageIn(t)
+	const notInside = "only files in the directory of the image and below"
+	for name, want := range map[string]string{ // what is read; an error after a "!"
+		"extent.vmdk":                        "extent",
+		".hidden":                            "hidden",
+		"below/extent.vmdk":                  "below",
+		"":                                   "!" + notInside,
+		".":                                  "!it is a directory",
+		"..":                                 "!" + notInside,
+		"../secret":                          "!" + notInside,
+		"below/../../secret":                 "!" + notInside,
+		"below/../extent.vmdk":               "!" + notInside,
+		"./extent.vmdk":                      "!" + notInside,
+		"below//extent.vmdk":                 "!" + notInside,
+		"extent.vmdk/":                       "!" + notInside,
+		"/etc/passwd":                        "!" + notInside,
+		dir + "/extent.vmdk":                 "!" + notInside,
+		"extent\x00.vmdk":                    "!" + notInside,
+		"none.vmdk":                          "!it is not there: copy it beside the image, into " + dir,
+		"none/none.vmdk":                     "!it is not there",
+		"extent.vmdk/extent.vmdk":            `!"extent.vmdk" in it is a file, not a directory`,
+		strings.Repeat("n", 300):             "!it is not there",
+		"below":                              "!it is a directory, not a regular file",
+		"out":                                "!it is a symbolic link",
+		"in":                                 "!it is a symbolic link",
+		"dangling":                           "!it is a symbolic link",
+		"null":                               "!it is a symbolic link",
+		"dir/extent.vmdk":                    `!"dir" in it is a symbolic link`,
+		"disk.vmdk":                          "!it is the image itself",
+		"again":                              "!it is the image itself",
+		"file:extent.vmdk":                   "!",
+		"https://example.com/extent.vmdk":    "!" + notInside,
+		`json:{"file.filename":"../secret"}`: "!it is not there",
+	} {
+		file, err := src.beside.open(name)
+		if failure, refused := strings.CutPrefix(want, "!"); refused {
+			if err == nil || !strings.Contains(err.Error(), failure) || file != nil {
+				t.Errorf("%q: %v, want %q", name, err, failure)
+			}
+			if missing := strings.HasPrefix(failure, "it is not there"); err != nil && missing != errors.Is(err, fs.ErrNotExist) && failure != "" {
+				t.Errorf("%q: %v: is it fs.ErrNotExist?", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		got, err := io.ReadAll(io.NewSectionReader(file, 0, file.Size()))
+		if err != nil || string(got) != want {
+			t.Errorf("%q holds %q, %v, want %q", name, got, err, want)
+		}
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A message never carries what an image wrote into a name to drive the terminal.
+func TestNamesAreQuoted(t *testing.T) {
+	_, src := imageIn(t)
+	if _, err := src.beside.open("\x1b[2Jdisk"); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%v", err)
+	}
+}
+
+// An image that is named by a link has its files where it is itself.
+func TestLinkToAnImage(t *testing.T) {
+	dir, _ := imageIn(t)
+	elsewhere := t.TempDir()
+	put(t, elsewhere+"/extent.vmdk", "another")
+	link(t, dir+"/disk.vmdk", elsewhere+"/current")
+	src, err := openSource(elsewhere + "/current")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	file, err := src.beside.open("extent.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	got := make([]byte, file.Size())
+	if _, err := file.ReadAt(got, 0); err != nil && !errors.Is(err, io.EOF) || string(got) != "extent" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What is read beside an image is beside the image that was opened, not beside another that took its name.
+func TestImageReplaced(t *testing.T) {
+	dir, src := imageIn(t)
+	if err := os.Rename(dir+"/extent.vmdk", dir+"/disk.vmdk"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.beside.open(".hidden"); err == nil || !strings.Contains(err.Error(), "replaced") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The working directory is as good as any other.
+func TestImageInWorkingDirectory(t *testing.T) {
+	dir, _ := imageIn(t)
+	t.Chdir(dir)
+	src, err := openSource("disk.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	file, err := src.beside.open("below/extent.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := src.beside.open("none"); err == nil || !strings.HasSuffix(err.Error(), "copy it beside the image") {
+		t.Errorf("%v", err)
+	}
+	for path, want := range map[string]bool{"disk.vmdk": true, "again": true, "below/extent.vmdk": true, "extent.vmdk": false} {
+		info, err := os.Stat(path)
+		if err != nil || src.isOneOf(info) != want {
+			t.Errorf("%s: %v, %v", path, !want, err)
+		}
+	}
+}
