@@ -1,6 +1,7 @@
 package testimage
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
@@ -16,7 +17,9 @@ type VHDX struct {
 	LogicalSector int64 // 512
 	LogSize       int64 // 1 MiB
 	Fixed         bool  // every block is stored
-	Parent        bool  // differencing; blocks that no run touches are the parent's
+
+	ID      string      // the DataWriteGuid
+	Locator [][2]string // differencing: the keys and values of the parent locator, such as VHDXLocator makes
 
 	// The indexes of all blocks, in the order in which those that are stored lie in the file; nil: ascending.
 	Order []int64
@@ -32,6 +35,9 @@ const (
 	VHDXLogicalSector  = "8141BF1D-A96F-4709-BA47-F233A8FAAB5F"
 	VHDXPhysicalSector = "CDA348C7-445D-4471-9CC9-E9885251C556"
 	VHDXParentLocator  = "A8D35F2D-B30B-454D-ABF7-D3D84834AB0C"
+
+	vhdxLocatorType = "B04AEFB7-D19E-4A81-B789-25B8E9445913"
+	vhdxDefaultID   = "64646464-6464-6464-6464-646464646464"
 )
 
 // The fixed places in a VHDX file.
@@ -51,32 +57,29 @@ type VHDXFile struct {
 	Metadata, BAT       int64
 	BATSize             int64
 	Block               map[int64]int64 // where in the file the blocks are, by index
+	Bitmap              map[int64]int64 // where in the file the sector bitmaps are, by chunk
 	chunkRatio, itemEnd int64
 }
 
-// Build makes an image with the runs given. Blocks that data touches are stored whole, blocks inside a run of zeros get the state ZERO, the rest
-// are not present. There are two headers, the second of which is current, and the log is empty.
+// Build makes an image with the runs given, of which data wins over zeros. Blocks that data touches are stored whole, blocks inside a run of zeros get
+// the state ZERO, the rest are not present. With a parent, runs are whole sectors: the sectors that they touch are the image's own, a block whose
+// sectors are not all so is partially present, and the rest is the parent's. There are two headers, the second of which is current, and the log is
+// empty.
 func (v VHDX) Build(runs ...Run) *VHDXFile {
 	v.BlockSize = max(v.BlockSize, mib)
 	v.LogicalSector = max(v.LogicalSector, 512)
 	v.LogSize = max(v.LogSize, mib)
 	blocks := (v.Size + v.BlockSize - 1) / v.BlockSize
 	ratio := 1 << 23 * v.LogicalSector / v.BlockSize
-	batSize := (8*(blocks+blocks/ratio+1) + mib - 1) / mib * mib
-
-	stored, zero := map[int64]bool{}, map[int64]bool{}
-	for _, r := range runs {
-		for b := (r.Offset + v.BlockSize - 1) / v.BlockSize; r.Zero > 0 && b < blocks && min(v.Size, (b+1)*v.BlockSize) <= r.Offset+r.Zero; b++ {
-			zero[b] = true
-		}
-		for b := r.Offset / v.BlockSize; b*v.BlockSize < r.Offset+int64(len(r.Data)); b++ {
-			stored[b] = true
-		}
+	batSize := (8*(blocks/ratio+1)*(ratio+1) + mib - 1) / mib * mib
+	if v.Locator == nil {
+		batSize = (8*(blocks+blocks/ratio+1) + mib - 1) / mib * mib
 	}
 	f := &VHDXFile{
-		Log: mib, LogSize: v.LogSize, Metadata: mib + v.LogSize, BAT: 2*mib + v.LogSize, BATSize: batSize, Block: map[int64]int64{}, chunkRatio: ratio,
-		itemEnd: 64 << 10,
+		Log: mib, LogSize: v.LogSize, Metadata: mib + v.LogSize, BAT: 2*mib + v.LogSize, BATSize: batSize, Block: map[int64]int64{},
+		Bitmap: map[int64]int64{}, chunkRatio: ratio, itemEnd: 64 << 10,
 	}
+	states, own := v.states(blocks, runs)
 	order := v.Order
 	if order == nil {
 		for b := range blocks {
@@ -85,17 +88,27 @@ func (v VHDX) Build(runs ...Run) *VHDXFile {
 	}
 	next := f.BAT + batSize
 	for _, b := range order {
-		if v.Fixed || stored[b] {
+		if states[b] >= 6 {
 			f.Block[b] = next
 			next += v.BlockSize
 		}
 	}
+	for b := range blocks {
+		if chunk := b / ratio; states[b] == 7 && f.Bitmap[chunk] == 0 {
+			f.Bitmap[chunk] = next
+			next += mib
+		}
+	}
 	f.Data = make([]byte, next)
 	for b := range blocks {
-		if at, ok := f.Block[b]; ok {
-			f.SetEntry(b, uint64(at)|6)
-		} else if zero[b] {
-			f.SetEntry(b, 2)
+		f.SetEntry(b, uint64(f.Block[b])|states[b])
+	}
+	for chunk, at := range f.Bitmap {
+		f.Put64(f.BitmapEntry(chunk), uint64(at)|6)
+		for sector := range own {
+			if sector/(1<<23) == chunk {
+				f.Data[at+sector%(1<<23)/8] |= 1 << (sector % 8)
+			}
 		}
 	}
 	for _, r := range runs {
@@ -111,6 +124,76 @@ func (v VHDX) Build(runs ...Run) *VHDXFile {
 	return f
 }
 
+// states are those of the blocks; own are the sectors that are the image's own, with a parent.
+func (v VHDX) states(blocks int64, runs []Run) (states map[int64]uint64, own map[int64]bool) {
+	states, own = map[int64]uint64{}, map[int64]bool{}
+	touched, zero := map[int64]bool{}, map[int64]bool{}
+	for _, r := range runs {
+		for b := (r.Offset + v.BlockSize - 1) / v.BlockSize; r.Zero > 0 && b < blocks && min(v.Size, (b+1)*v.BlockSize) <= r.Offset+r.Zero; b++ {
+			zero[b] = true
+		}
+		for b := r.Offset / v.BlockSize; b*v.BlockSize < r.Offset+int64(len(r.Data)); b++ {
+			touched[b] = true
+		}
+		for s := r.Offset / v.LogicalSector; v.Locator != nil && s*v.LogicalSector < r.Offset+r.Zero+int64(len(r.Data)); s++ {
+			own[s] = true
+		}
+	}
+	for b := range blocks {
+		switch {
+		case touched[b], v.Fixed:
+			states[b] = 6
+		case zero[b]:
+			states[b] = 2
+		}
+		if v.Locator == nil || states[b] == 2 {
+			continue
+		}
+		count, of := int64(0), int64(0)
+		for at := b * v.BlockSize; at < min(v.Size, (b+1)*v.BlockSize); at += v.LogicalSector {
+			of++
+			if own[at/v.LogicalSector] {
+				count++
+			}
+		}
+		if states[b] = 0; count == of {
+			states[b] = 6
+		} else if count > 0 {
+			states[b] = 7
+		}
+	}
+	return states, own
+}
+
+// VHDXLocator is the locator of a child whose parent has an ID and lies at a path relative to it. An empty ID is that of VHDX.ID.
+func VHDXLocator(id, relative string) [][2]string {
+	if id == "" {
+		id = vhdxDefaultID
+	}
+	return [][2]string{{"parent_linkage", "{" + strings.ToLower(id) + "}"}, {"relative_path", relative}}
+}
+
+// VHDXLocatorItem is the content of the item of a parent locator.
+func VHDXLocatorItem(pairs [][2]string) []byte {
+	le := binary.LittleEndian
+	b := le.AppendUint16(le.AppendUint16(VHDXGUID(vhdxLocatorType), 0), uint16(len(pairs)))
+	at := len(b) + 12*len(pairs)
+	var texts []byte
+	for _, pair := range pairs {
+		var lengths [2]int
+		for k, text := range pair {
+			before := len(texts)
+			for _, c := range utf16.Encode([]rune(text)) {
+				texts = le.AppendUint16(texts, c)
+			}
+			b = le.AppendUint32(b, uint32(at+before))
+			lengths[k] = len(texts) - before
+		}
+		b = le.AppendUint16(le.AppendUint16(b, uint16(lengths[0])), uint16(lengths[1]))
+	}
+	return append(b, texts...)
+}
+
 func (f *VHDXFile) header(v VHDX) {
 	copy(f.Data, "vhdxfile")
 	for k, c := range utf16.Encode([]rune("testimage")) {
@@ -120,7 +203,7 @@ func (f *VHDXFile) header(v VHDX) {
 		copy(f.Data[at:], "head")
 		f.Put64(at+8, uint64(7+k))
 		copy(f.Data[at+16:], strings.Repeat("f", 16))
-		copy(f.Data[at+32:], strings.Repeat("d", 16))
+		copy(f.Data[at+32:], VHDXGUID(cmp.Or(v.ID, vhdxDefaultID)))
 		f.Put16(at+66, 1)
 		f.Put32(at+68, uint32(v.LogSize))
 		f.Put64(at+72, uint64(f.Log))
@@ -139,7 +222,7 @@ func (f *VHDXFile) metadata(v VHDX) {
 	if v.Fixed {
 		flags |= 1
 	}
-	if v.Parent {
+	if v.Locator != nil {
 		flags |= 2
 	}
 	f.AddItem(VHDXFileParameters, 4, le.AppendUint32(le.AppendUint32(nil, uint32(v.BlockSize)), flags))
@@ -147,8 +230,8 @@ func (f *VHDXFile) metadata(v VHDX) {
 	f.AddItem(VHDXDiskID, 6, []byte(strings.Repeat("p", 16)))
 	f.AddItem(VHDXLogicalSector, 6, le.AppendUint32(nil, uint32(v.LogicalSector)))
 	f.AddItem(VHDXPhysicalSector, 6, le.AppendUint32(nil, 4096))
-	if v.Parent {
-		f.AddItem(VHDXParentLocator, 4, make([]byte, 20))
+	if v.Locator != nil {
+		f.AddItem(VHDXParentLocator, 4, VHDXLocatorItem(v.Locator))
 	}
 }
 
@@ -239,93 +322,4 @@ func VHDXGUID(text string) []byte {
 	slices.Reverse(b[4:6])
 	slices.Reverse(b[6:8])
 	return b
-}
-
-// SetLogGUID says in both headers that the log has to be replayed: the file was not closed cleanly.
-func (f *VHDXFile) SetLogGUID(id string) {
-	copy(f.Data[VHDXHeader1+48:], VHDXGUID(id))
-	copy(f.Data[VHDXHeader2+48:], VHDXGUID(id))
-	f.Sum()
-}
-
-// VHDXWrite is one write in a log: a page of 4 KiB, or a range of zeros.
-type VHDXWrite struct {
-	Offset uint64
-	Page   []byte
-	Zero   uint64
-}
-
-// Page is a write of what is in the file now.
-func (f *VHDXFile) Page(at int64) VHDXWrite {
-	at -= at % 4096
-	return VHDXWrite{Offset: uint64(at), Page: slices.Clone(f.Data[at : at+4096])}
-}
-
-// VHDXLogEntry describes an entry of the log ([MS-VHDX] 2.3.1).
-type VHDXLogEntry struct {
-	GUID          string
-	Sequence      uint64
-	Tail          int64 // in the log
-	Flushed, Last int64
-	Writes        []VHDXWrite
-}
-
-// Bytes makes the entry. SumVHDXLogEntry makes its checksum right again after a change.
-func (e VHDXLogEntry) Bytes() []byte {
-	le := binary.LittleEndian
-	b := make([]byte, (64+32*len(e.Writes)+4095)/4096*4096)
-	copy(b, "loge")
-	le.PutUint32(b[12:], uint32(e.Tail))
-	le.PutUint64(b[16:], e.Sequence)
-	le.PutUint32(b[24:], uint32(len(e.Writes)))
-	copy(b[32:], VHDXGUID(e.GUID))
-	le.PutUint64(b[48:], uint64(e.Flushed))
-	le.PutUint64(b[56:], uint64(e.Last))
-	for k, w := range e.Writes {
-		d := b[64+32*k:]
-		le.PutUint64(d[16:], w.Offset)
-		le.PutUint64(d[24:], e.Sequence)
-		if w.Page == nil {
-			copy(d, "zero")
-			le.PutUint64(d[8:], w.Zero)
-			continue
-		}
-		copy(d, "desc")
-		copy(d[4:], w.Page[4092:])
-		copy(d[8:], w.Page[:8])
-		sector := slices.Clone(w.Page)
-		copy(sector, "data")
-		le.PutUint32(sector[4:], uint32(e.Sequence>>32))
-		le.PutUint32(sector[4092:], uint32(e.Sequence))
-		b = append(b, sector...)
-	}
-	le.PutUint32(b[8:], uint32(len(b)))
-	SumVHDXLogEntry(b)
-	return b
-}
-
-// SumVHDXLogEntry makes the checksum of an entry right.
-func SumVHDXLogEntry(entry []byte) { sumVHDX(entry) }
-
-// WriteLog puts bytes into the log, which is a ring, and returns where they end.
-func (f *VHDXFile) WriteLog(at int64, b []byte) int64 {
-	for len(b) > 0 {
-		at %= f.LogSize
-		n := copy(f.Data[f.Log+at:f.Log+f.LogSize], b)
-		b, at = b[n:], at+int64(n)
-	}
-	return at % f.LogSize
-}
-
-// SumLog makes the checksums of all entries in the log right, as far as their lengths make sense.
-func (f *VHDXFile) SumLog() {
-	log := f.Data[f.Log : f.Log+f.LogSize]
-	for at := int64(0); at < f.LogSize; at += 4096 {
-		length := int64(binary.LittleEndian.Uint32(log[at+8:]))
-		if string(log[at:at+4]) == "loge" && length >= 4096 && length <= f.LogSize {
-			e := slices.Clone(slices.Concat(log[at:], log)[:length])
-			SumVHDXLogEntry(e)
-			f.WriteLog(at, e[:4096])
-		}
-	}
 }

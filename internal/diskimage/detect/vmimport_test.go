@@ -30,6 +30,7 @@ func TestVMImport(t *testing.T) {
 		descriptor = "`qemu-img convert -f vmdk -O vmdk -o subformat=streamOptimized DESCRIPTOR.vmdk DST.vmdk`"
 		vmware     = "`vmware-vdiskmanager -r SRC -t 5 DST.vmdk`"
 		hyperV     = "-DestinationPath DST.vhdx -VHDType Dynamic`"
+		beside     = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert SRC.avhdx DST.raw`"
 		declare    = "correct the format, or leave it out"
 	)
 	// vhd is a dynamic disk of one block. Its footers are damaged at a byte, if that is not 0.
@@ -127,7 +128,7 @@ func TestVMImport(t *testing.T) {
 		{"extent of COWD", "VMDK", place(4096, 0, "COWD"), msgVMDK, descriptor},
 		{"extent of seSparse", "VMDK", place(4096, 0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"), msgVMDK, descriptor},
 		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), footers, "`Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic`"},
-		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Parent: true}), own + "it is differencing: it holds only what differs from a parent]", hyperV},
+		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Locator: testimage.VHDXLocator("", "base.vhdx")}), own + `it is differencing: it holds only what differs from its parent, "base.vhdx"]`, beside},
 		{"VHDX with something unknown", "VHDX", unknownRegion(),
 			own + "it has a region 00112233-4455-6677-8899-AABBCCDDEEFF that is not known here and must be understood to read it]", hyperV},
 		{"QCOW2", "", place(4096, 0, "QFI\xfb\x00\x00\x00\x03"), msgFormat, "`qemu-img convert -f qcow2 -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"},

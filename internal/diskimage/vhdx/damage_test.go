@@ -218,10 +218,10 @@ func TestHeaders(t *testing.T) {
 func TestDifferencing(t *testing.T) {
 	v, runs, _ := small()
 	for _, fixed := range []bool{false, true} { // the flag of fixed images means nothing with a parent
-		v.Parent, v.Fixed = true, fixed
+		v.Locator, v.Fixed = testimage.VHDXLocator("", "base.vhdx"), fixed
 		_, err := open(v.Build(runs...))
 		e, ok := errors.AsType[*diskimage.UnsupportedError](err)
-		if !ok || e.Format != "VHDX" || e.SubFormat != "differencing" || !strings.Contains(e.Cure, "`Convert-VHD -Path SRC.avhdx") {
+		if !ok || e.Format != "VHDX" || e.SubFormat != "differencing" || !strings.Contains(e.Cure, "`terraform-provider-ec2 convert SRC.avhdx") {
 			t.Errorf("%v", err)
 		}
 	}

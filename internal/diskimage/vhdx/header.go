@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // header is the current one of the two headers ([MS-VHDX] 2.2.2): it says whether there is a log to replay, and where.
 type header struct {
 	at         int64
 	sequence   uint64
+	dataWrite  [16]byte // changes with the content of the disk: what a child knows its parent by
 	logGUID    [16]byte
 	logVersion uint16
 	version    uint16
@@ -68,6 +67,7 @@ func parseHeader(b []byte, at int64) (h header, valid bool) {
 	h = header{
 		at:         at,
 		sequence:   le.Uint64(b[8:]),
+		dataWrite:  [16]byte(b[32:48]),
 		logGUID:    [16]byte(b[48:64]),
 		logVersion: le.Uint16(b[64:]),
 		version:    le.Uint16(b[66:]),
@@ -96,13 +96,6 @@ func (h *header) check(size int64) error {
 		return bad("LogOffset", h.logOffset, "it must be a multiple of 1 MiB, behind the header section")
 	case h.logOffset > size-h.logLength:
 		return bad("LogOffset", h.logOffset, fmt.Sprintf("a log of %d bytes there does not fit into the file of %d bytes", h.logLength, size))
-	case h.dirty() && h.logLength > maxLogSize:
-		return &diskimage.UnsupportedError{
-			Format: format, Reason: fmt.Sprintf("it was not closed cleanly and its log is %d bytes long, more than is read here", h.logLength), Cure: replayCure,
-		}
 	}
 	return nil
 }
-
-// replayCure: Windows replays the log when it attaches the disk. qemu-img does too (`check -r all`), but not all of a log that wraps.
-const replayCure = "have Hyper-V replay the log: `Mount-VHD -Path SRC.vhdx -NoDriveLetter; Dismount-VHD -Path SRC.vhdx` (PowerShell)"

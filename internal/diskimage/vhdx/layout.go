@@ -60,6 +60,10 @@ const (
 	physicalSectorItem = guidText("CDA348C7-445D-4471-9CC9-E9885251C556") // 2.6.2.5
 	parentLocatorItem  = guidText("A8D35F2D-B30B-454D-ABF7-D3D84834AB0C") // 2.6.2.6
 
+	locatorType       = guidText("B04AEFB7-D19E-4A81-B789-25B8E9445913") // 2.6.2.6.1
+	locatorHeaderSize = 20
+	locatorEntrySize  = 12
+
 	// Not in the specification, but in microsoft/openvmm, vhdx/src/format.rs.
 	chsParametersItem  = guidText("DA02D7BC-3D3A-423C-AC88-2A36AB21479B")
 	pmemLabelItem      = guidText("10E1AE8A-4B7E-4169-A40F-CD70DE928393")
@@ -92,12 +96,13 @@ const (
 	// maxFileSize is twice the largest disk: room for every block and for all structures. One bit per MiB of it, 16 MiB, finds blocks that overlap.
 	maxFileSize = 128 * tib
 
-	// maxLogSize is also what microsoft/openvmm takes. The log is searched in a window of 1 MiB.
-	maxLogSize = gib
+	// maxLogSize is of the logs of an image and all its parents that were not closed cleanly, together. Windows and all tools write logs of 1 MiB, if
+	// not asked for another size; microsoft/openvmm takes 1 GiB, which is too much to look through, where it is a hole of a sparse file, in a second.
+	maxLogSize = 256 * mib
 
-	// maxLogWrites is how many pages of 4 KiB a log of maxLogSize can hold; only zero descriptors, of 32 bytes each, can make more: a log bomb. A
-	// write costs 40 bytes here and at most twice 16 in the overlay, 18 MiB in all; a page's content stays in the file's log.
-	maxLogWrites = maxLogSize / logSector
+	// maxLogWrites is four times the pages of 4 KiB that logs of maxLogSize can hold; only zero descriptors, of 32 bytes each, can make more: a log
+	// bomb. A write costs 40 bytes here and at most twice 16 in the overlay, 18 MiB in all; a page's content stays in the file's log.
+	maxLogWrites = 4 * maxLogSize / logSector
 )
 
 // guidText is a GUID as the specification prints it.

@@ -5,11 +5,19 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // replayLog lays the writes of the log over the file ([MS-VHDX] 2.3.3). It comes before everything behind the headers, because the log may hold
 // the region tables, the metadata and the BAT: a reader that ignores it gets a wrong disk that looks sound.
-func replayLog(s *source, h *header) error {
+func replayLog(s *source, h *header, used *budget) error {
+	if used.log += h.logLength; used.log > maxLogSize {
+		return &diskimage.UnsupportedError{
+			Format: format, Reason: fmt.Sprintf("it was not closed cleanly, and its log and those of its parents are %d bytes long, more than is read here", used.log),
+			Cure: replayCure,
+		}
+	}
 	r := &ring{s: s, at: h.logOffset, length: h.logLength, guid: h.logGUID}
 	active, found, err := r.activeSequence()
 	if err != nil {
@@ -24,7 +32,8 @@ func replayLog(s *source, h *header) error {
 		if err != nil {
 			return err
 		}
-		if total += int64(e.descriptors); total > maxLogWrites {
+		total += int64(e.descriptors)
+		if used.writes += int64(e.descriptors); used.writes > maxLogWrites {
 			return corrupt("log", "", r.at, nil, fmt.Sprintf("it holds more than %d writes, which only a crafted one does", maxLogWrites))
 		}
 	}
@@ -48,6 +57,9 @@ func replayLog(s *source, h *header) error {
 	s.over, s.end = newOverlay(writes), max(s.size, int64(last.fileEnd))
 	return nil
 }
+
+// replayCure: Windows replays the log when it attaches the disk. qemu-img does too (`check -r all`), but not all of a log that wraps.
+const replayCure = "have Hyper-V replay the log: `Mount-VHD -Path SRC.vhdx -NoDriveLetter; Dismount-VHD -Path SRC.vhdx` (PowerShell)"
 
 // sequence is valid entries one behind the other in the ring, with consecutive numbers (2.3.2).
 type sequence struct {

@@ -14,6 +14,7 @@ type metadata struct {
 	logicalSector int64
 	fixed         bool
 	hasParent     bool
+	locator       item // of the parent
 }
 
 // blocks is the number of payload blocks.
@@ -22,10 +23,25 @@ func (m *metadata) blocks() int64 { return divUp(m.size, m.blockSize) }
 // chunkRatio is after how many payload blocks the BAT has an entry of a sector bitmap in between (2.4).
 func (m *metadata) chunkRatio() int64 { return sectorsPerBitmapBlock * m.logicalSector / m.blockSize }
 
-// batEntries is the length of the BAT. Of a disk without a parent it ends with the last payload block (2.5).
-func (m *metadata) batEntries() int64 { return m.batIndex(m.blocks()-1) + 1 }
+// batEntries is the length of the BAT. Of a disk without a parent it ends with the last payload block, of one with a parent with the last sector
+// bitmap (2.5).
+func (m *metadata) batEntries() int64 {
+	last := m.blocks() - 1
+	if m.hasParent {
+		return m.bitmapIndex(last/m.chunkRatio()) + 1
+	}
+	return m.batIndex(last) + 1
+}
 
 func (m *metadata) batIndex(block int64) int64 { return block + block/m.chunkRatio() }
+
+func (m *metadata) bitmapIndex(chunk int64) int64 { return (chunk+1)*(m.chunkRatio()+1) - 1 }
+
+// blockFrom is the first block whose entry is not before an index.
+func (m *metadata) blockFrom(index int64) int64 {
+	ratio := m.chunkRatio()
+	return index/(ratio+1)*ratio + index%(ratio+1)
+}
 
 // item is an entry of the metadata table.
 type item struct {
@@ -91,6 +107,10 @@ func readMetadata(s *source, region span) (metadata, error) {
 		return m, corrupt("metadata", "file parameters", at, fmt.Sprintf("0x%08x", flags), "reserved flags are set")
 	}
 	m.fixed, m.hasParent = flags&1 != 0, flags&2 != 0
+	if _, ok := items[parentLocatorItem]; m.hasParent && !ok {
+		return m, corrupt("metadata table", "", region.at, nil, fmt.Sprintf("it lacks the item %s, which names the parent of a differencing disk", parentLocatorItem))
+	}
+	m.locator = items[parentLocatorItem]
 	if b, at, err = read(virtualSizeItem); err != nil {
 		return m, err
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // source is the file as it would be after its log was replayed: the writes that the log holds lie over the file's own bytes.
@@ -82,4 +84,26 @@ func (s *source) readPage(p []byte, at int64, w *write) error {
 		copy(p[from-in:], w.trailing[from-tail:])
 	}
 	return nil
+}
+
+// stored finds the first bytes of a part of the file that may be something else than zeros: that the file does not store as a hole, or that the log
+// writes. Where there are none, both results are end.
+func (s *source) stored(at, end int64) (from, to int64, err error) {
+	for at < end {
+		until := end
+		if s.over != nil {
+			w, next := s.over.find(at)
+			if until = min(next, end); w != nil {
+				return at, until, nil
+			}
+		}
+		for e, err := range diskimage.StoredRuns(s.file, at, until-at) {
+			if err != nil {
+				return 0, 0, fmt.Errorf("find the holes of the VHDX file behind byte %d: %w", at, err)
+			}
+			return e.Offset, e.End(), nil
+		}
+		at = until
+	}
+	return end, end, nil
 }

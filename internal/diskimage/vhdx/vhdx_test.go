@@ -338,7 +338,7 @@ func TestSourceErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := img.ReadAt(make([]byte, 2*mib), 0); !errors.Is(err, broken) || n != mib {
+	if n, err := img.ReadAt(make([]byte, 2*mib), 0); !errors.Is(err, broken) || n > mib {
 		t.Errorf("%d, %v", n, err)
 	}
 	if _, err := vhdx.Open(bytes.NewReader(f.Data[:f.BAT]), int64(len(f.Data))); !errors.Is(err, io.ErrUnexpectedEOF) {
