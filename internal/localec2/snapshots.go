@@ -139,7 +139,7 @@ func (e *Endpoint) describeSnapshots(s scope, p *params) (call, error) {
 		return nil, failf("InvalidParameterCombination", "The parameter snapshotSet cannot be used with the parameter maxResults")
 	}
 	return func(context.Context) (answer, error) {
-		all, err := e.store.snapshots(s)
+		all, err := e.store.snapshots(s, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -150,8 +150,7 @@ func (e *Endpoint) describeSnapshots(s scope, p *params) (call, error) {
 		}
 		now := time.Now()
 		all = slices.DeleteFunc(all, func(sn snapshot) bool {
-			return !owned || !restorable || len(ids) > 0 && !slices.Contains(ids, sn.ID) ||
-				!passes(filters, sn.Tags, func(name string) string { return sn.attribute(name, now) })
+			return !owned || !restorable || !passes(filters, sn.Tags, func(name string) string { return sn.attribute(name, now) })
 		})
 		a := &describeSnapshotsAnswer{}
 		all, a.NextToken = cut(pg, all, func(sn snapshot) int64 { return sn.Seq })

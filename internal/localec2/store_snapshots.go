@@ -9,14 +9,15 @@ import (
 const snapshotColumns = `seq, id, account, region, task_id, start_time, completion_time, size, written, kms_key_arn, sha256,
 	tier_operation, tier_before, tier_start, restore_days, archived_at`
 
-// snapshots returns all snapshots of an account in a Region, oldest first.
-func (s *store) snapshots(sc scope) (snapshots []snapshot, err error) {
+// snapshots returns the snapshots of an account in a Region that have one of the ids, all of them where ids is empty, oldest first.
+func (s *store) snapshots(sc scope, ids []string) (snapshots []snapshot, err error) {
 	err = s.read(func(tx transaction) error {
-		snapshots, err = selectSnapshots(tx, "account = ? AND region = ? ORDER BY seq", sc.Account, sc.Region)
+		where, args := sc.only("id", ids)
+		snapshots, err = selectSnapshots(tx, where+" ORDER BY seq", args...)
 		if err != nil {
 			return err
 		}
-		tags, err := selectTags(tx, sc)
+		tags, err := selectTags(tx, sc, ids)
 		for i := range snapshots {
 			snapshots[i].Tags = tags[snapshots[i].ID]
 		}

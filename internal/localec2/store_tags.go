@@ -2,6 +2,7 @@ package localec2
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -102,9 +103,21 @@ func tagsOf(tx transaction, sc scope, id string) ([]tag, error) {
 	return tags, err
 }
 
-// selectTags returns the tags of every resource of an account in a Region, by resource, ordered by key.
-func selectTags(tx transaction, sc scope) (map[string][]tag, error) {
-	rows, err := selectTagRows(tx, "account = ? AND region = ? ORDER BY key", sc.Account, sc.Region)
+// only is the condition for what is in a scope and, where there are ids, has one of them in the column. The ids are one argument, however many, and an
+// index finds them: a describe call of one thing must not read all the others.
+func (s scope) only(column string, ids []string) (where string, args []any) {
+	where, args = "account = ? AND region = ?", []any{s.Account, s.Region}
+	if len(ids) == 0 {
+		return where, args
+	}
+	list, _ := json.Marshal(ids) // strings always can be
+	return where + " AND " + column + " IN (SELECT value FROM json_each(?))", append(args, string(list))
+}
+
+// selectTags returns the tags of the resources with the ids, of every resource where ids is empty, by resource, ordered by key.
+func selectTags(tx transaction, sc scope, ids []string) (map[string][]tag, error) {
+	where, args := sc.only("resource_id", ids)
+	rows, err := selectTagRows(tx, where+" ORDER BY key", args...)
 	tags := map[string][]tag{}
 	for _, r := range rows {
 		tags[r.ResourceID] = append(tags[r.ResourceID], r.tag)

@@ -45,14 +45,15 @@ func (s *store) taskByToken(sc scope, token string) (t *task, err error) {
 	return t, err
 }
 
-// tasks returns all tasks of an account in a Region, oldest first.
-func (s *store) tasks(sc scope) (tasks []task, err error) {
+// tasks returns the tasks of an account in a Region that have one of the ids, all of them where ids is empty, oldest first.
+func (s *store) tasks(sc scope, ids []string) (tasks []task, err error) {
 	err = s.read(func(tx transaction) error {
-		tasks, err = selectTasks(tx, "account = ? AND region = ? ORDER BY seq", sc.Account, sc.Region)
+		where, args := sc.only("id", ids)
+		tasks, err = selectTasks(tx, where+" ORDER BY seq", args...)
 		if err != nil {
 			return err
 		}
-		tags, err := selectTags(tx, sc)
+		tags, err := selectTags(tx, sc, ids)
 		for i := range tasks {
 			tasks[i].Tags = tags[tasks[i].ID]
 		}

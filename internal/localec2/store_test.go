@@ -48,7 +48,7 @@ func TestReadingWaitsForNoOne(t *testing.T) {
 		next := New(h.config)
 		defer next.Close()
 		began := time.Now()
-		snapshots, err := next.store.snapshots(scope{testAccount, defaultRegion})
+		snapshots, err := next.store.snapshots(scope{testAccount, defaultRegion}, nil)
 		if took := time.Since(began); err != nil || len(snapshots) != 1 || took > 5*time.Second {
 			t.Errorf("while another writes: %d snapshots after %s, %v", len(snapshots), took, err)
 		}

@@ -136,7 +136,7 @@ func (e *Endpoint) describeImportSnapshotTasks(s scope, p *params) (call, error)
 		return nil, err
 	}
 	return func(ctx context.Context) (answer, error) {
-		tasks, err := e.store.tasks(s)
+		tasks, err := e.store.tasks(s, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (e *Endpoint) describeImportSnapshotTasks(s scope, p *params) (call, error)
 			}
 		}
 		tasks = slices.DeleteFunc(tasks, func(t task) bool {
-			return len(ids) > 0 && !slices.Contains(ids, t.ID) || !passes(filters, t.Tags, func(string) string { return t.Status })
+			return !passes(filters, t.Tags, func(string) string { return t.Status })
 		})
 		a := &describeTasksAnswer{}
 		tasks, a.NextToken = cut(pg, tasks, func(t task) int64 { return t.Seq })

@@ -205,7 +205,7 @@ func (e *Endpoint) describeSnapshotTierStatus(s scope, p *params) (call, error) 
 		return nil, err
 	}
 	return func(context.Context) (answer, error) {
-		all, err := e.store.snapshots(s)
+		all, err := e.store.snapshots(s, nil)
 		if err != nil {
 			return nil, err
 		}
