@@ -33,7 +33,7 @@ func samples() []sample {
 		{detect.VHD, "differencing", testimage.VHD{Size: disk, Parent: "base.vhd"}.Build(content).Data},
 		{detect.VHDX, "fixed", testimage.VHDX{Fixed: true, Size: disk}.Build(content).Data},
 		{detect.VHDX, "dynamic", testimage.VHDX{Size: disk}.Build(content).Data},
-		{detect.VHDX, "differencing", testimage.VHDX{Size: disk, Parent: true}.Build(content).Data},
+		{detect.VHDX, "differencing", testimage.VHDX{Size: disk, Locator: testimage.VHDXLocator("", "base.vhdx")}.Build(content).Data},
 		{detect.VMDK, "streamOptimized", stream},
 		{detect.VMDK, "monolithicSparse", testimage.VMDK{Size: disk}.BuildSparse(content).Data},
 		{detect.VMDK, "delta of another", delta},
