@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -155,15 +154,8 @@ func (c *convertCommand) write(env environment, path string, img diskimage.Image
 }
 
 func writeVMDK(ctx context.Context, f io.Writer, img diskimage.Image, show *progress) (int64, error) {
-	total, err := dataBytes(ctx, img)
-	if err != nil {
-		return 0, err
-	}
 	counted := &countedWriter{w: f}
-	buffered := bufio.NewWriterSize(counted, 1<<20)
-	if err = vmdk.WriteStreamOptimized(ctx, buffered, watched(img, total, show)); err == nil {
-		err = buffered.Flush()
-	}
+	err := convert.Stream(ctx, vmdk.NewWriter(counted), img, convert.Options{Progress: show.at})
 	return counted.n, err
 }
 

@@ -196,7 +196,7 @@ func writeVMDK(ctx context.Context, path, rawPath string) (size int64, err error
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	if err := vmdk.WriteStreamOptimized(ctx, target, img); err != nil {
+	if err := convert.Stream(ctx, vmdk.NewWriter(target), img, convert.Options{}); err != nil {
 		return 0, err
 	}
 	info, err := target.Stat()

@@ -56,12 +56,13 @@ var secrets = []struct {
 	{"S3", []string{"github.com/aws/aws-sdk-go-v2/service/s3"}, []string{"internal/imagesource", "internal/awsclient", "internal/acctest"}},
 	{"SQLite", []string{"modernc.org/sqlite"}, []string{"internal/localec2"}},
 	{"filesystems inside disks", []string{"github.com/diskfs/go-diskfs"}, []string{"internal/demo", "internal/testimage"}},
+	{"a compressor", []string{"github.com/klauspost/compress"}, []string{"internal/diskimage/vmdk"}},
 	{"the old plugin SDK", []string{"github.com/hashicorp/terraform-plugin-sdk"}, nil},
 }
 
 // leaves may link nothing but the standard library, this module's packages as the arrows say, and what is named here.
 var leaves = map[string][]string{
-	"internal/diskimage/...": {"golang.org/x/sync"},
+	"internal/diskimage/...": {"golang.org/x/sync", "github.com/klauspost/compress"},
 	"internal/sparse":        {"golang.org/x/sys"},
 }
 

@@ -39,33 +39,18 @@ func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 // Copy writes the data of the disk to dst and returns how many bytes it wrote. Runs of zeros are never written: dst has to read as zeros, as a
 // new sparse file does. The writes come in no order. After an error dst holds an unknown part of the disk.
 func Copy(ctx context.Context, dst io.WriterAt, img diskimage.Image, o Options) (int64, error) {
-	progress := func(int64) {}
-	if o.Progress != nil {
-		total, err := dataBytes(ctx, img)
-		if err != nil {
-			return 0, err
-		}
-		var mu sync.Mutex
-		var done int64
-		progress = func(n int64) {
-			mu.Lock()
-			defer mu.Unlock()
-			done += n
-			o.Progress(done, total)
-		}
-		progress(0)
+	progress, err := o.progress(ctx, img, 1)
+	if err != nil {
+		return 0, err
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	work := make(chan diskimage.Extent)
 	group.Go(func() error {
 		defer close(work)
-		for c, err := range chunks(img) {
+		for c, err := range chunks(img, 1) {
 			if err != nil {
 				return err
-			}
-			if c.Zero {
-				continue
 			}
 			select {
 			case work <- c:
@@ -99,24 +84,33 @@ func Copy(ctx context.Context, dst io.WriterAt, img diskimage.Image, o Options) 
 			return nil
 		})
 	}
-	err := group.Wait()
+	err = group.Wait()
 	return written.Load(), err
 }
 
-// dataBytes is the total that progress counts to.
-func dataBytes(ctx context.Context, img diskimage.Image) (total int64, err error) {
-	for e, err := range extents(img) {
+// progress is to be called with the length of each chunk that is done, by any goroutine.
+func (o Options) progress(ctx context.Context, img diskimage.Image, unit int64) (func(n int64), error) {
+	if o.Progress == nil {
+		return func(int64) {}, nil
+	}
+	var done, total int64
+	for e, err := range spans(img, unit) {
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		if !e.Zero {
-			total += e.Length
-		}
+		total += e.Length
 	}
-	return total, nil
+	var mu sync.Mutex
+	o.Progress(0, total)
+	return func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		done += n
+		o.Progress(done, total)
+	}, nil
 }
 
 // extents holds a format to what diskimage.Image promises: a reader's mistake must not become a wrong disk, or an endless one.
@@ -141,18 +135,40 @@ func extents(img diskimage.Image) iter.Seq2[diskimage.Extent, error] {
 	}
 }
 
-// chunks cuts the extents where offsets are multiples of chunkSize.
-func chunks(img diskimage.Image) iter.Seq2[diskimage.Extent, error] {
+// spans yields the extents that carry data, made longer at both ends until they are whole units of the disk.
+func spans(img diskimage.Image, unit int64) iter.Seq2[diskimage.Extent, error] {
 	return func(yield func(diskimage.Extent, error) bool) {
+		end := int64(0) // of the last span: a unit may hold several extents
 		for e, err := range extents(img) {
-			if err != nil || e.Zero {
-				if !yield(e, err) {
-					return
-				}
+			if err != nil {
+				yield(e, err)
+				return
+			}
+			if e.Zero {
 				continue
 			}
-			for at := e.Offset; at < e.End(); {
-				next := min(e.End(), at-at%chunkSize+chunkSize)
+			at := max(end, e.Offset-e.Offset%unit)
+			end = max(end, e.End())
+			if rest := end % unit; rest > 0 {
+				end = min(img.Size(), end-rest+unit)
+			}
+			if at < end && !yield(diskimage.Extent{Offset: at, Length: end - at}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// chunks cuts the spans where offsets are multiples of chunkSize.
+func chunks(img diskimage.Image, unit int64) iter.Seq2[diskimage.Extent, error] {
+	return func(yield func(diskimage.Extent, error) bool) {
+		for s, err := range spans(img, unit) {
+			if err != nil {
+				yield(s, err)
+				return
+			}
+			for at := s.Offset; at < s.End(); {
+				next := min(s.End(), at-at%chunkSize+chunkSize)
 				if !yield(diskimage.Extent{Offset: at, Length: next - at}, nil) {
 					return
 				}

@@ -272,7 +272,7 @@ func convertHere(t *testing.T, row testimage.Row, line, image string) bool {
 		t.Fatal(err)
 	}
 	if strings.Contains(line, "--to vmdk") {
-		err = vmdk.WriteStreamOptimized(t.Context(), file, img)
+		err = convert.Stream(t.Context(), vmdk.NewWriter(file), img, convert.Options{})
 	} else {
 		_, err = convert.Copy(t.Context(), file, img, convert.Options{})
 		err = errors.Join(err, file.Truncate(img.Size()))

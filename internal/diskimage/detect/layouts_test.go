@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
@@ -252,7 +253,7 @@ func writtenVMDK(r *rand.Rand) layout {
 		img.extents = append(img.extents, diskimage.Extent{Offset: run.Offset, Length: max(run.Zero, int64(len(run.Data))), Zero: run.Zero > 0})
 	}
 	var file bytes.Buffer
-	if err := vmdk.WriteStreamOptimized(context.Background(), &file, img); err != nil {
+	if err := convert.Stream(context.Background(), vmdk.NewWriter(&file), img, convert.Options{}); err != nil {
 		panic(err)
 	}
 	return layout{

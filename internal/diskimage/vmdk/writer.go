@@ -2,14 +2,12 @@ package vmdk
 
 import (
 	"bytes"
-	"compress/zlib"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/klauspost/compress/zlib"
 )
 
 // The geometry that VMware's own tools write.
@@ -20,45 +18,16 @@ const (
 	writtenDescriptor = 20  // sectors
 )
 
-// WriteStreamOptimized writes the disk as a stream-optimized VMDK: from front to back without seeking, with the grain directory and the footer at
-// the end, as ESXi exports it. Grains of zeros are left out. The same disk gives the same bytes. A VMDK counts its capacity in sectors: a disk whose
-// size is no multiple of 512 becomes one of the next multiple, and what was added reads as zeros.
-func WriteStreamOptimized(ctx context.Context, w io.Writer, img diskimage.Image) error {
-	if img.Size() <= 0 || img.Size() > maxCapacityBytes {
-		return fmt.Errorf("write a VMDK of %d bytes: it must have 1 byte to 64 TiB", img.Size())
-	}
-	s := newStream(w, img.Size())
-	if err := s.begin(); err != nil {
-		return err
-	}
-	next, end := int64(0), int64(0) // the first grain that is not yet decided, and where the last extent ended
-	for e, err := range img.Extents() {
-		if err != nil {
-			return fmt.Errorf("find the data of the disk: %w", err)
-		}
-		if e.Length <= 0 || e.Offset < end || e.Offset > img.Size() || e.Length > img.Size()-e.Offset { // a grain may have been passed over
-			return fmt.Errorf("find the data of the disk: extent %+v after offset %d in a disk of %d bytes: this is a bug of the format's reader",
-				e, end, img.Size())
-		}
-		end = e.End()
-		if e.Zero {
-			continue
-		}
-		for g := max(next, e.Offset/writtenGrain); g*writtenGrain < e.End(); g++ {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if err := s.copyGrain(img, g); err != nil {
-				return err
-			}
-			next = g + 1
-		}
-	}
-	return s.end()
-}
+// deflateLevel is klauspost's. Beside zlib's level 6, which is qemu-img's, it takes a quarter of the time and makes grains of any kind at most 1.04 times
+// as long; level 7 halves what is longer but takes half as much time again, and level 4 makes some grains 1.09 times as long.
+const deflateLevel = 6
 
-// stream is a VMDK that is being written.
-type stream struct {
+var zeroGrain [writtenGrain]byte
+
+// Writer writes a disk as a stream-optimized VMDK, for convert.Stream: from front to back without seeking, with the grain directory and the footer at
+// the end, as ESXi exports it. Grains of zeros are left out; the last grain is stored whole. The same disk gives the same bytes. A VMDK counts its
+// capacity in sectors: a disk whose size is no multiple of 512 becomes one of the next multiple, and what was added reads as zeros.
+type Writer struct {
 	w      io.Writer
 	at     int64 // bytes written; always whole sectors between calls
 	header header
@@ -67,28 +36,22 @@ type stream struct {
 	gt      []uint32 // of gtIndex, not yet written
 	gtIndex int64
 	gtUsed  bool
-
-	grain    []byte
-	zeros    []byte
-	packed   bytes.Buffer
-	deflater *zlib.Writer
 }
 
-func newStream(w io.Writer, size int64) *stream {
-	s := &stream{
-		w: w, gt: make([]uint32, writtenGTEs), grain: make([]byte, writtenGrain), zeros: make([]byte, writtenGrain),
-		header: header{
-			version: 3, flags: flagNewlineTest | flagCompressed | flagMarkers, capacity: uint64(divUp(size, sectorSize)),
-			grainSize: writtenGrain / sectorSize, descriptorOffset: 1, descriptorSize: writtenDescriptor, numGTEsPerGT: writtenGTEs,
-			gdOffset: gdAtEnd, overHead: writtenOverHead, compressAlgo: compressionDeflate,
-		},
+// NewWriter makes a writer that has written nothing. It writes large pieces: w needs no buffer.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Begin writes the header and the descriptor of a disk of size bytes.
+func (s *Writer) Begin(size int64) error {
+	if size <= 0 || size > maxCapacityBytes {
+		return fmt.Errorf("write a VMDK of %d bytes: it must have 1 byte to 64 TiB", size)
 	}
-	s.gd = make([]uint32, s.header.gdEntries())
-	s.deflater = zlib.NewWriter(&s.packed)
-	return s
-}
-
-func (s *stream) begin() error {
+	s.header = header{
+		version: 3, flags: flagNewlineTest | flagCompressed | flagMarkers, capacity: uint64(divUp(size, sectorSize)),
+		grainSize: writtenGrain / sectorSize, descriptorOffset: 1, descriptorSize: writtenDescriptor, numGTEsPerGT: writtenGTEs,
+		gdOffset: gdAtEnd, overHead: writtenOverHead, compressAlgo: compressionDeflate,
+	}
+	s.gd, s.gt = make([]uint32, s.header.gdEntries()), make([]uint32, writtenGTEs)
 	front := make([]byte, writtenOverHead*sectorSize)
 	copy(front, s.header.encode())
 	if n := copy(front[sectorSize:(1+writtenDescriptor)*sectorSize], describe(s.header.capacity)); n == writtenDescriptor*sectorSize {
@@ -97,64 +60,87 @@ func (s *stream) begin() error {
 	return s.write(front)
 }
 
-func (s *stream) copyGrain(img diskimage.Image, grain int64) error {
-	clear(s.grain)
-	at := grain * writtenGrain
-	b := s.grain[:min(writtenGrain, img.Size()-at)]
-	if n, err := img.ReadAt(b, at); n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+// Unit is the size of a grain in bytes.
+func (s *Writer) Unit() int64 { return writtenGrain }
+
+// NewPacker makes a compressor of grains. A piece is what the file holds of them: it is the same wherever in the file it comes to be.
+func (s *Writer) NewPacker() func(piece, chunk []byte, offset int64) ([]byte, error) {
+	var out appender
+	deflater, err := zlib.NewWriterLevel(&out, deflateLevel)
+	return func(piece, chunk []byte, offset int64) ([]byte, error) {
+		if err != nil { // there is no such level
+			return piece, err
 		}
-		return fmt.Errorf("read %d bytes of the disk at offset %d: %w", len(b), at, err)
+		for at := 0; at < len(chunk); at += writtenGrain {
+			grain := chunk[at:min(len(chunk), at+writtenGrain)]
+			if bytes.Equal(grain, zeroGrain[:len(grain)]) {
+				continue
+			}
+			start, lba := len(piece), uint64(offset+int64(at))/sectorSize
+			out.b = append(piece, zeroGrain[:grainHeaderSize]...)
+			deflater.Reset(&out)
+			for _, part := range [][]byte{grain, zeroGrain[len(grain):]} { // behind the end of the disk there are zeros
+				if _, err := deflater.Write(part); err != nil {
+					return piece, fmt.Errorf("compress the grain at sector %d: %w", lba, err)
+				}
+			}
+			if err := deflater.Close(); err != nil {
+				return piece, fmt.Errorf("compress the grain at sector %d: %w", lba, err)
+			}
+			piece = out.b
+			length := len(piece) - start - grainHeaderSize
+			piece = append(piece, zeroGrain[:padding(len(piece)-start)]...)
+			binary.LittleEndian.PutUint64(piece[start:], lba)
+			binary.LittleEndian.PutUint32(piece[start+8:], uint32(length))
+		}
+		return piece, nil
 	}
-	if bytes.Equal(s.grain, s.zeros) {
-		return nil
-	}
-	if err := s.openTable(grain / writtenGTEs); err != nil {
-		return err
-	}
-	sector, err := s.sector()
-	if err != nil {
-		return err
-	}
-	s.gt[grain%writtenGTEs] = sector
-	s.gtUsed = true
-
-	s.packed.Reset()
-	s.packed.Write(make([]byte, grainHeaderSize))
-	s.deflater.Reset(&s.packed)
-	if _, err := s.deflater.Write(s.grain); err != nil {
-		return fmt.Errorf("compress grain %d: %w", grain, err)
-	}
-	if err := s.deflater.Close(); err != nil {
-		return fmt.Errorf("compress grain %d: %w", grain, err)
-	}
-	b = s.packed.Bytes()
-	binary.LittleEndian.PutUint64(b, uint64(grain)*s.header.grainSize)
-	binary.LittleEndian.PutUint32(b[8:], uint32(len(b)-grainHeaderSize))
-	return s.write(b)
 }
 
-// openTable writes the table at hand when the stream has come to the grains of another one.
-func (s *stream) openTable(index int64) error {
-	if index == s.gtIndex {
-		return nil
-	}
-	if err := s.closeTable(); err != nil {
-		return err
-	}
-	s.gtIndex = index
-	return nil
+// appender is a buffer that the caller takes with what it holds.
+type appender struct{ b []byte }
+
+func (a *appender) Write(p []byte) (int, error) {
+	a.b = append(a.b, p...)
+	return len(p), nil
 }
 
-func (s *stream) closeTable() error {
+// padding fills length up to whole sectors.
+func padding(length int) int { return (sectorSize - length%sectorSize) % sectorSize }
+
+// WritePiece writes grains that come behind those already written.
+func (s *Writer) WritePiece(piece []byte) error {
+	for at := 0; at < len(piece); {
+		grain := int64(binary.LittleEndian.Uint64(piece[at:]) / s.header.grainSize)
+		if table := grain / writtenGTEs; table != s.gtIndex {
+			if err := s.write(piece[:at]); err != nil {
+				return err
+			}
+			piece, at = piece[at:], 0
+			if err := s.closeTable(); err != nil {
+				return err
+			}
+			s.gtIndex = table
+		}
+		sector, err := s.sector(at)
+		if err != nil {
+			return err
+		}
+		s.gt[grain%writtenGTEs], s.gtUsed = sector, true
+		length := grainHeaderSize + int(binary.LittleEndian.Uint32(piece[at+8:]))
+		at += length + padding(length)
+	}
+	return s.write(piece)
+}
+
+func (s *Writer) closeTable() error {
 	if !s.gtUsed {
 		return nil
 	}
 	if err := s.marker(markerGrainTable, writtenGTEs*4/sectorSize); err != nil {
 		return err
 	}
-	sector, err := s.sector()
+	sector, err := s.sector(0)
 	if err != nil {
 		return err
 	}
@@ -167,7 +153,8 @@ func (s *stream) closeTable() error {
 	return nil
 }
 
-func (s *stream) end() error {
+// End writes the last grain table, the grain directory and the footer.
+func (s *Writer) End() error {
 	if err := s.closeTable(); err != nil {
 		return err
 	}
@@ -175,7 +162,7 @@ func (s *stream) end() error {
 	if err := s.marker(markerGrainDirectory, divUp(int64(len(gd)), sectorSize)); err != nil {
 		return err
 	}
-	sector, err := s.sector()
+	sector, err := s.sector(0)
 	if err != nil {
 		return err
 	}
@@ -194,30 +181,33 @@ func (s *stream) end() error {
 }
 
 // marker announces sectors of metadata.
-func (s *stream) marker(kind uint32, sectors int64) error {
+func (s *Writer) marker(kind uint32, sectors int64) error {
 	b := make([]byte, sectorSize)
 	binary.LittleEndian.PutUint64(b, uint64(sectors))
 	binary.LittleEndian.PutUint32(b[12:], kind)
 	return s.write(b)
 }
 
-// sector is where the stream is. Tables have 32 bits for it.
-func (s *stream) sector() (uint32, error) {
-	n := s.at / sectorSize
+// sector is where the stream will be after so many bytes. Tables have 32 bits for it.
+func (s *Writer) sector(after int) (uint32, error) {
+	n := (s.at + int64(after)) / sectorSize
 	if n > 1<<32-1 {
-		return 0, errors.New("write the VMDK: it grows beyond 2 TiB of compressed data, more than the format can hold")
+		return 0, errors.New("write the VMDK: it grows beyond 2 TiB of compressed data, more than the format can hold: convert to raw")
 	}
 	return uint32(n), nil
 }
 
 // write fills up to a whole sector.
-func (s *stream) write(b []byte) error {
-	for _, part := range [][]byte{b, s.zeros[:(sectorSize-len(b)%sectorSize)%sectorSize]} {
+func (s *Writer) write(b []byte) error {
+	for _, part := range [][]byte{b, zeroGrain[:padding(len(b))]} {
+		if len(part) == 0 {
+			continue
+		}
 		n, err := s.w.Write(part)
+		s.at += int64(n)
 		if err != nil {
 			return fmt.Errorf("write the VMDK at byte %d: %w", s.at, err)
 		}
-		s.at += int64(n)
 	}
 	return nil
 }
