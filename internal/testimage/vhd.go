@@ -11,6 +11,7 @@ import (
 type VHD struct {
 	Fixed       bool
 	Size        int64  // multiple of 512
+	ID          string // the unique id, 16 bytes; "0123456789abcdef"
 	ShortFooter bool   // of 511 bytes, as before Virtual PC 2004
 	Creator     string // "vpc "; some readers choose between the geometry and the size by it
 
@@ -20,7 +21,11 @@ type VHD struct {
 	Order     []int64 // the indexes of all blocks, in the order in which those that are stored lie in the file; nil: ascending
 	Gap       int64   // sectors between any two blocks
 	ShortLast bool    // the last block is stored to the end of the disk only, where it is the last in the file too
-	Parent    string  // its name; makes the disk a differencing one
+
+	// Of differencing disks only, which one of the names makes. A sector that no run touches is the parent's.
+	Parent   string // its name in the header
+	Relative string // its name in a locator W2ru, as in `.\base.vhd`
+	ParentID string // 16 bytes
 }
 
 // VHDFile is a built image and where its parts are, so that tests can damage them.
@@ -29,6 +34,7 @@ type VHDFile struct {
 	Footer int64           // the one at the end
 	Copy   int64           // the one in front; -1: none
 	Header int64           // the dynamic header; 0: none
+	Name   int64           // of the parent, in UTF-16, that the first locator leads to; 0: none
 	BAT    int64           // 0: none
 	Block  map[int64]int64 // where a block begins, with its bitmap, by its index
 	Bitmap int64           // bytes of one
@@ -61,10 +67,18 @@ func (v VHD) buildDynamic(f *VHDFile, runs []Run) {
 		v.BlockSize = 2 << 20
 	}
 	count := (v.Size + v.BlockSize - 1) / v.BlockSize
-	f.Copy, f.Header, f.BAT = 0, 512, 1536
+	f.Copy, f.Header = 0, 512
 	f.Bitmap = (v.BlockSize/sector + 4095) / 4096 * sector
+	var name []byte
+	if v.Relative != "" {
+		f.Name = 1536
+		for _, u := range utf16.Encode([]rune(v.Relative)) {
+			name = binary.LittleEndian.AppendUint16(name, u)
+		}
+	}
 	entries := count + v.Slack
-	f.Data = slices.Concat(v.footer(), v.header(entries), make([]byte, (4*entries+511)/sector*sector))
+	f.BAT = 1536 + int64(len(name)+511)/sector*sector
+	f.Data = slices.Concat(v.footer(), v.header(entries, f.BAT, len(name)), name, make([]byte, -len(name)&511), make([]byte, (4*entries+511)/sector*sector))
 	for k := int(f.BAT); k < len(f.Data); k++ {
 		f.Data[k] = 0xff // absent, the padding too
 	}
@@ -127,7 +141,7 @@ func (v VHD) footer() []byte {
 	case v.Fixed:
 		be.PutUint64(b[16:], 1<<64-1)
 		be.PutUint32(b[60:], 2)
-	case v.Parent != "":
+	case v.Parent != "" || v.Relative != "":
 		be.PutUint32(b[60:], 4)
 	}
 	copy(b[28:], cmp.Or(v.Creator, "vpc "))
@@ -136,21 +150,29 @@ func (v VHD) footer() []byte {
 	be.PutUint64(b[40:], 1<<30) // the original size: not the current one
 	be.PutUint64(b[48:], uint64(v.Size))
 	copy(b[56:], "\x00\x01\x01\x01")
-	copy(b[68:], "0123456789abcdef")
+	copy(b[68:84], cmp.Or(v.ID, "0123456789abcdef"))
 	return b
 }
 
-func (v VHD) header(entries int64) []byte {
+// header has a parent's name of name bytes behind it, whose locator calls its space one of sectors, as the specification does. Windows has bytes there.
+func (v VHD) header(entries, bat int64, name int) []byte {
 	b := make([]byte, 1024)
 	be := binary.BigEndian
 	copy(b, "cxsparse")
 	be.PutUint64(b[8:], 1<<64-1)
-	be.PutUint64(b[16:], 1536)
+	be.PutUint64(b[16:], uint64(bat))
 	be.PutUint32(b[24:], 0x00010000)
 	be.PutUint32(b[28:], uint32(entries))
 	be.PutUint32(b[32:], uint32(v.BlockSize))
 	for k, u := range utf16.Encode([]rune(v.Parent)) {
 		be.PutUint16(b[64+2*k:], u)
+	}
+	copy(b[40:56], v.ParentID)
+	if name > 0 {
+		copy(b[576:], "W2ru")
+		be.PutUint32(b[580:], uint32(name+511)/sector)
+		be.PutUint32(b[584:], uint32(name))
+		be.PutUint64(b[592:], 1536)
 	}
 	return b
 }

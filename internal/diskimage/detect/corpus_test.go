@@ -154,7 +154,7 @@ func unreadable(row testimage.Row) string {
 		return isDamaged
 	case row.Format == "detect" && recognised[row.SubFormat].format != detect.RAW, strings.HasPrefix(row.SHA256, "WRONG-IF-PRODUCED"):
 		return isUnsupported
-	case (row.Format == "VHD" || row.Format == "VMDK") && needsOthers(row): // not read yet
+	case row.Format == "VMDK" && needsOthers(row): // not read yet
 		return isUnsupported
 	}
 	return ""

@@ -196,7 +196,7 @@ func TestOpenDeclared(t *testing.T) {
 		{"", dynamic, detect.VHD, 5 << 20, "", ""},
 		{"RAW", dynamic, detect.RAW, int64(len(dynamic)), "", ""},
 		{"VHDX", dynamic, "", 0, detect.VHD, ""},
-		{"", child, "", 0, "", "unsupported VHD (differencing): it is a differencing disk: it holds only what differs from its parent \"base.vhd\"; make one disk"},
+		{"", child, "", 0, "", "unsupported VHD (differencing): it is a differencing disk: it holds only what differs from its parent \"base.vhd\"; put it beside"},
 		{"RAW", child, detect.RAW, int64(len(child)), "", ""},
 		{"VHD", damaged(fixed, 4200), "", 0, "", "corrupt VHD: footer"},
 		{"", mono, detect.VMDK, 5 << 20, "", ""},

@@ -84,6 +84,7 @@ var refusals = []struct {
 	{unread, nil, nil, msgFormat, "", ""},
 	{unreachable, nil, nil, msgOur, "", ""},
 	{sound, []Format{VHD}, hasDamagedFooter, msgFooters, "", toRAW},
+	{sound, []Format{VHD}, isDifferencing, msgFooters, "it is a differencing disk, and VM Import takes disks in one file only", toRAW},
 	{sound, []Format{VMDK}, isNotStream, msgVMDK, "VM Import takes stream-optimized VMDKs only", toVMDK},
 	{sound, []Format{VHDX}, isDifferencing, msgOur, "it is differencing, and VM Import takes a disk in one file only", toRAW},
 	{sound, nil, isTooLarge, msgOur, "the disk is larger than 8 TiB, and ImportSnapshot takes no larger one", shrink},

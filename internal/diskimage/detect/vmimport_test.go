@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -127,7 +128,7 @@ func TestVMImport(t *testing.T) {
 		{"a raw device mapping", "", text("vmfsRDM", "RW 8 VMFSRDM \"x\""), msgVMDK, "`vmkfstools -i SRC -d thin DST.vmdk`"},
 		{"extent of COWD", "VMDK", place(4096, 0, "COWD"), msgVMDK, descriptor},
 		{"extent of seSparse", "VMDK", place(4096, 0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"), msgVMDK, descriptor},
-		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), footers, "`Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic`"},
+		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), footers, "put it beside SRC.vhd and run `terraform-provider-ec2 convert SRC.vhd DST.raw`"},
 		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Locator: testimage.VHDXLocator("", "base.vhdx")}), own + `it is differencing: it holds only what differs from its parent, "base.vhdx"]`, beside},
 		{"VHDX with something unknown", "VHDX", unknownRegion(),
 			own + "it has a region 00112233-4455-6677-8899-AABBCCDDEEFF that is not known here and must be understood to read it]", hyperV},
@@ -195,3 +196,45 @@ func TestVMImportSize(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// An image that is read with the files beside it is still none that VM Import takes: it sees one file.
+func TestVMImportBeside(t *testing.T) {
+	content := testimage.Run{Data: bytes.Repeat([]byte("disk"), 128)}
+	base := testimage.VHD{ID: "the base of them ", Size: 4096}.Build(content).Data
+	child := testimage.VHD{Relative: `.\base.vhd`, ParentID: "the base of them ", Size: 4096}.Build(content)
+	for _, c := range []struct {
+		name, base      string
+		data            []byte
+		message, reason string
+		cure            string
+	}{
+		{
+			"differencing VHD", string(base), child.Data,
+			"ClientError: Footers not identical", "it is a differencing disk, and VM Import takes disks in one file only",
+			"convert it with `terraform-provider-ec2 convert SRC DST.raw`",
+		},
+		{
+			"differencing VHD with a damaged parent", string(base[:1024]), child.Data,
+			"ClientError: Footers not identical", `in the parent "base.vhd": corrupt VHD: footer`, "export the image again",
+		},
+		{
+			"differencing VHD without its parent", "", child.Data,
+			"ClientError: Footers not identical", `its parent is not beside it: there is no "base.vhd"`, "put it beside SRC.vhd and run",
+		},
+	} {
+		img, err := detect.OpenBeside(bytes.NewReader(c.data), int64(len(c.data)), func(name string) (diskimage.File, error) {
+			if name != "base.vhd" || c.base == "" {
+				return nil, fs.ErrNotExist
+			}
+			return besideFile{strings.NewReader(c.base)}, nil
+		})
+		v := detect.VMImport(img, err)
+		if v.Importable || v.StatusMessage != c.message || !strings.Contains(v.Reason, c.reason) || !strings.Contains(v.Cure, c.cure) {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+}
+
+type besideFile struct{ *strings.Reader }
+
+func (besideFile) Close() error { return nil }

@@ -3,7 +3,6 @@ package vhd
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"unicode/utf16"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -28,6 +27,10 @@ const (
 	headerSize       = 1024
 	headerCookie     = "cxsparse"
 	headerChecksumAt = 36
+	locatorsAt       = 576
+	locatorSize      = 24
+	locatorCount     = 8
+	locatorRelative  = "W2ru" // a relative path of Windows, UTF-16, little-endian
 
 	majorVersion = 1 // of the footer and of the dynamic header: the upper half of 0x00010000
 
@@ -40,6 +43,8 @@ const (
 const (
 	maxSize   = 2040 << 30 // the largest VHD of Virtual PC, Hyper-V and qemu
 	maxBlocks = 4 << 20    // a disk of the largest size in blocks of 512 KiB, the smallest in use; bounds time and memory of checking them
+	maxName   = 64 << 10   // bytes of a path: Windows has at most 32,767 UTF-16 units
+	maxChain  = 64         // a differencing disk and the disks that it differs from
 )
 
 // footer is what is needed of the hard disk footer. Cylinders, heads and sectors are not: the geometry rounds the size down, and some writers
@@ -109,7 +114,19 @@ type dynamicHeader struct {
 	batOffset uint64
 	entries   uint32 // of the BAT; may be more than there are blocks
 	blockSize uint32
-	parent    string // the name of a differencing disk's parent, quoted
+
+	// Of a differencing disk's parent. Its timestamp is not looked at: Windows leaves it zero.
+	parentID   [16]byte
+	parentName string
+	locators   [locatorCount]locator
+}
+
+// locator says where the file has a name of the parent, and in what form. Its "data space" is left out: the specification has sectors there, but
+// Hyper-V and Virtual PC write bytes, or more.
+type locator struct {
+	code   [4]byte
+	length uint32
+	offset uint64
 }
 
 // parseDynamicHeader checks everything that can be known from the 1024 bytes alone.
@@ -131,25 +148,29 @@ func parseDynamicHeader(b []byte, at int64) (dynamicHeader, error) {
 	if version := be.Uint32(b[24:]); version>>16 != majorVersion {
 		return dynamicHeader{}, corrupt("header version", fmt.Sprintf("0x%08x", version), "the major version must be 1")
 	}
-	h := dynamicHeader{batOffset: be.Uint64(b[16:]), entries: be.Uint32(b[28:]), blockSize: be.Uint32(b[32:]), parent: parentName(b[64 : 64+512])}
+	h := dynamicHeader{
+		batOffset: be.Uint64(b[16:]), entries: be.Uint32(b[28:]), blockSize: be.Uint32(b[32:]),
+		parentID: [16]byte(b[40:56]), parentName: decodeName(b[64:64+512], be),
+	}
+	for n := range h.locators {
+		l := b[locatorsAt+n*locatorSize:]
+		h.locators[n] = locator{code: [4]byte(l[:4]), length: be.Uint32(l[8:]), offset: be.Uint64(l[16:])}
+	}
 	if s := h.blockSize; s < sectorSize || s&(s-1) != 0 {
 		return dynamicHeader{}, corrupt("block size", s, "it must be a power of two of at least 512")
 	}
 	return h, nil
 }
 
-// parentName decodes UTF-16, big-endian, up to the first NUL. The name is for people only: it is quoted and leads nowhere.
-func parentName(b []byte) string {
+// decodeName decodes UTF-16 up to the first NUL.
+func decodeName(b []byte, order binary.ByteOrder) string {
 	var units []uint16
 	for ; len(b) >= 2; b = b[2:] {
-		u := binary.BigEndian.Uint16(b)
+		u := order.Uint16(b)
 		if u == 0 {
 			break
 		}
 		units = append(units, u)
 	}
-	if units == nil {
-		return ""
-	}
-	return strconv.Quote(string(utf16.Decode(units)))
+	return string(utf16.Decode(units))
 }

@@ -262,35 +262,6 @@ func TestFixedLongerThanItsSize(t *testing.T) {
 	}
 }
 
-// A differencing disk is refused, with its parent's name and what to do; qemu and dissect read it as if the parent were zeros.
-func TestDifferencing(t *testing.T) {
-	for parent, want := range map[string]string{
-		`C:\VMs\бaзa.vhd`:        `it is a differencing disk: it holds only what differs from its parent "C:\\VMs\\бaзa.vhd"; make one disk`,
-		"a\"\n\x1b[31m":          `its parent "a\"\n\x1b[31m"; make one disk`,
-		strings.Repeat("x", 256): `its parent "` + strings.Repeat("x", 256) + `"; make one disk`,
-	} {
-		v, runs, _ := small()
-		v.Parent = parent
-		_, err := open(v.Build(runs...).Data)
-		e, ok := errors.AsType[*diskimage.UnsupportedError](err)
-		if !ok || e.SubFormat != "differencing" || !strings.Contains(err.Error(), want) || !strings.Contains(e.Cure, "`Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic`") {
-			t.Errorf("%q: %v", parent, err)
-		}
-	}
-	v, runs, _ := small()
-	v.Parent = "x"
-	f := v.Build(runs...)
-	f.Data[f.Header+65] = 0
-	f.Seal()
-	if _, err := open(f.Data); err == nil || !strings.Contains(err.Error(), "only what differs from a parent; make one disk") {
-		t.Errorf("no name: %v", err)
-	}
-	f.Data[f.Header+64] = 1
-	if _, err := open(f.Data); err == nil || !strings.Contains(err.Error(), "dynamic header at byte 512, checksum") {
-		t.Errorf("header damaged: %v", err)
-	}
-}
-
 // Too many blocks are refused before anything is allocated for them, whatever the file has room for.
 func TestTooManyBlocks(t *testing.T) {
 	const size = 8 << 30

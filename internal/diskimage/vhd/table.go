@@ -1,7 +1,6 @@
 package vhd
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -18,6 +17,7 @@ type table struct {
 	blockSize int64
 	bitmap    int64 // bytes in front of the data of each block, whole sectors
 	size      int64 // of the disk
+	differs   bool  // the bitmaps tell the disk's own sectors from its parent's
 
 	dataStart, dataEnd int64 // of the part of the file where blocks may be
 }
@@ -41,6 +41,7 @@ func newTable(r io.ReaderAt, f *footers, h *dynamicHeader) (*table, error) {
 	}
 	t := &table{
 		file: r, at: int64(h.batOffset), blocks: divUp(f.size, int64(h.blockSize)), blockSize: int64(h.blockSize), size: f.size,
+		differs:   f.diskType == typeDifferencing,
 		bitmap:    divUp(divUp(int64(h.blockSize)/sectorSize, 8), sectorSize) * sectorSize,
 		dataStart: max(headerAt+headerSize, int64(h.batOffset)+length), dataEnd: f.end,
 	}
@@ -78,31 +79,6 @@ func (t *table) place(index int64, entry uint32) (int64, error) {
 		Format: format, Structure: "block allocation table", Field: fmt.Sprintf("entry %d", index), Offset: t.at + batEntrySize*index,
 		Value: entry, Reason: reason,
 	}
-}
-
-// window is a part of the BAT that one reader has at hand.
-type window struct {
-	first   int64 // -1: none
-	entries []byte
-}
-
-// windowEntries are looked at together: memory does not follow the table's length.
-const windowEntries = 16 << 10
-
-func newWindow() *window { return &window{first: -1} }
-
-// lookup is place for a block by its index.
-func (t *table) lookup(w *window, index int64) (int64, error) {
-	first := index - index%windowEntries
-	if w.first != first {
-		n := batEntrySize * min(windowEntries, t.blocks-first)
-		w.first, w.entries = -1, slices.Grow(w.entries[:0], int(n))[:n]
-		if err := readFull(t.file, w.entries, t.at+batEntrySize*first); err != nil {
-			return 0, fmt.Errorf("read the block allocation table of the VHD at byte %d: %w", t.at+batEntrySize*first, err)
-		}
-		w.first = first
-	}
-	return t.place(index, binary.BigEndian.Uint32(w.entries[batEntrySize*(index-first):]))
 }
 
 // check holds every entry against the file and all blocks against each other: two that share bytes are never sound, whatever other readers make of

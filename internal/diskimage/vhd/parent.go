@@ -1,0 +1,201 @@
+package vhd
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// origin is what a differencing disk says of the disk that it differs from.
+type origin struct {
+	dynamicHeader
+
+	file     io.ReaderAt
+	headerAt int64
+	end      int64 // of the headers and data in the file
+}
+
+// parent is the disk that another one differs from.
+type parent struct {
+	*Image
+
+	file diskimage.File
+	name string
+}
+
+// What to do with a differencing disk. qemu-img would read as zeros what is in the parent.
+const (
+	besideCure = "put it beside SRC.vhd and run `terraform-provider-ec2 convert SRC.vhd DST.raw`"
+	mergeCure  = "merge it with its parents where it was made: `Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic` (PowerShell with Hyper-V)"
+)
+
+// openParents opens the disks that a differencing disk differs from, one behind the other, to the first that differs from none. What it has opened
+// is closed by Close, after an error too.
+func (i *Image) openParents(beside diskimage.Opener) error {
+	chain := []*Image{i}
+	for disk, name := i, ""; disk.origin != nil; {
+		if err := disk.openParent(beside, chain); err != nil {
+			if name == "" {
+				return err
+			}
+			return in(name, err)
+		}
+		disk, name = disk.parent.Image, disk.parent.name
+		chain = append(chain, disk)
+	}
+	return nil
+}
+
+// openParent opens the disk that the last one of a chain differs from.
+func (i *Image) openParent(beside diskimage.Opener, chain []*Image) error {
+	o := i.origin
+	switch known := func(disk *Image) bool { return disk.id == o.parentID }; {
+	case slices.ContainsFunc(chain, known):
+		return &diskimage.CorruptError{
+			Format: format, Structure: "dynamic header", Field: "parent unique id", Offset: o.headerAt, Value: fmt.Sprintf("%x", o.parentID),
+			Reason: "the disk differs from itself, or from one that differs from it",
+		}
+	case len(chain) == maxChain:
+		return unsupported(fmt.Sprintf("its chain of parents is longer than the %d disks that are followed", maxChain), mergeCure)
+	}
+	names, err := o.names()
+	if err != nil {
+		return err
+	}
+	file, name, err := openFirst(beside, names)
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return o.refuseMissing(names)
+	}
+	disk, err := look(file, file.Size())
+	if err == nil && disk.id != o.parentID {
+		err = unsupported(
+			fmt.Sprintf("it differs from the disk with the unique id %x, and %q beside it is another one, with the id %x", o.parentID, name, disk.id),
+			"find the one that it differs from; "+besideCure)
+		return errors.Join(err, file.Close())
+	}
+	if err == nil {
+		err = disk.Check()
+	}
+	if err != nil {
+		return errors.Join(in(name, err), file.Close())
+	}
+	i.parent = &parent{disk, file, name}
+	return nil
+}
+
+// openFirst opens the first of the names that is there; the file is nil where none is.
+func openFirst(beside diskimage.Opener, names []string) (diskimage.File, string, error) {
+	for _, name := range names {
+		file, err := beside(name)
+		switch {
+		case err == nil:
+			return file, name, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, "", fmt.Errorf("open the parent %q of the VHD: %w", name, err)
+		}
+	}
+	return nil, "", nil
+}
+
+// in says in which of the files it is that something is wrong.
+func in(name string, err error) error {
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok { // whose reason is shown without what is around it
+		in := *u
+		in.Reason = fmt.Sprintf("in its parent %q: %s", name, u.Reason)
+		return &in
+	}
+	return fmt.Errorf("in the parent %q: %w", name, err)
+}
+
+func unsupported(reason, cure string) error {
+	return &diskimage.UnsupportedError{Format: format, SubFormat: subFormatDifferencing, Reason: reason, Cure: cure}
+}
+
+// refuseAlone is the answer where no other file is opened.
+func (o *origin) refuseAlone() error {
+	name := "a parent"
+	if o.parentName != "" {
+		name = fmt.Sprintf("its parent %q", o.parentName)
+	}
+	return unsupported("it is a differencing disk: it holds only what differs from "+name, besideCure)
+}
+
+func (o *origin) refuseMissing(names []string) error {
+	if len(names) == 0 {
+		return unsupported("it is a differencing disk, and it does not name the disk that it differs from", mergeCure)
+	}
+	quoted := make([]string, len(names))
+	for n, name := range names {
+		quoted[n] = fmt.Sprintf("%q", name)
+	}
+	return unsupported("it is a differencing disk, and its parent is not beside it: there is no "+strings.Join(quoted, ", no "),
+		besideCure)
+}
+
+// names are the names of files beside the disk that may be its parent, the best first: that of the relative locator, then that of the header.
+func (o *origin) names() (names []string, err error) {
+	relative, err := o.relativeName()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Concat(inside(relative), inside(o.parentName)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// relativeName is the name in the first locator of a relative path; empty where there is none.
+func (o *origin) relativeName() (string, error) {
+	for n, l := range o.locators {
+		if string(l.code[:]) != locatorRelative || l.length == 0 {
+			continue
+		}
+		corrupt := func(field string, value any, reason string) error {
+			return &diskimage.CorruptError{
+				Format: format, Structure: fmt.Sprintf("parent locator %d", n), Field: field, Offset: o.headerAt + locatorsAt + int64(n)*locatorSize, Value: value, Reason: reason,
+			}
+		}
+		switch {
+		case l.length > maxName:
+			return "", corrupt("data length", l.length, fmt.Sprintf("a name has at most %d bytes", maxName))
+		case int64(l.length) > o.end || l.offset > uint64(o.end-int64(l.length)):
+			return "", corrupt("data offset", l.offset, fmt.Sprintf("a name of %d bytes there does not end before byte %d", l.length, o.end))
+		}
+		b := make([]byte, l.length)
+		if err := readFull(o.file, b, int64(l.offset)); err != nil {
+			return "", fmt.Errorf("read the name of the parent of the VHD at byte %d: %w", l.offset, err)
+		}
+		return decodeName(b, binary.LittleEndian), nil
+	}
+	return "", nil
+}
+
+// inside reduces a path from a foreign system to what may be opened beside the disk: the path itself where it leads down from there, then its last
+// element. Of an absolute path, one to another computer and one that leads up, only the last element is left.
+func inside(foreign string) []string {
+	slashed := strings.ReplaceAll(foreign, `\`, "/")
+	if len(slashed) >= 2 && slashed[1] == ':' { // a drive
+		slashed = "/" + slashed[2:]
+	}
+	base := path.Base(slashed)
+	switch down := path.Clean(slashed); {
+	case base == "." || !fs.ValidPath(base):
+		return nil
+	case !fs.ValidPath(down) || slices.Contains(strings.Split(slashed, "/"), ".."):
+		return []string{base}
+	default:
+		return []string{down, base}
+	}
+}
