@@ -28,7 +28,7 @@ func TestVMImport(t *testing.T) {
 		toRAW      = "`terraform-provider-ec2 convert SRC DST.raw`"
 		toVMDK     = "`terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
 		qemu       = "`qemu-img convert -f vmdk -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"
-		descriptor = "`qemu-img convert -f vmdk -O vmdk -o subformat=streamOptimized DESCRIPTOR.vmdk DST.vmdk`"
+		descriptor = "`terraform-provider-ec2 convert --to vmdk DESCRIPTOR.vmdk DST.vmdk`"
 		vmware     = "`vmware-vdiskmanager -r SRC -t 5 DST.vmdk`"
 		hyperV     = "-DestinationPath DST.vhdx -VHDType Dynamic`"
 		beside     = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert SRC.avhdx DST.raw`"
@@ -109,21 +109,21 @@ func TestVMImport(t *testing.T) {
 
 		{"OVA", "", tarHeader("vm.ovf", "ustar\x0000"), "ClientError: Disk validation failed [Unsupported OVA format]", "`tar -xf SRC`"},
 		{"piece of a split disk", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "-"}.BuildSparse().Data, msgVMDK, descriptor},
-		{"sparse delta", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "parentCID=1\nRW 8 SPARSE \"x\""}.BuildSparse().Data, msgVMDK, qemu},
-		{"stream delta", "VMDK", stream(func(s *testimage.Stream) { copy(s.Data[bytes.Index(s.Data, []byte("ffffffff")):], "12345678") }), msgVMDK, qemu},
+		{"sparse delta", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "parentCID=1\nRW 8 SPARSE \"x\""}.BuildSparse().Data, msgVMDK, toVMDK},
+		{"stream delta", "VMDK", stream(func(s *testimage.Stream) { copy(s.Data[bytes.Index(s.Data, []byte("ffffffff")):], "12345678") }), msgVMDK, toVMDK},
 		{"stream of large grains", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8192}.Build().Data, msgVMDK, qemu},
 		{"unknown flags", "VMDK", put32(8, 0x70001), msgVMDK, vmware},
 		{"two extents in one file", "VMDK", testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "RW 4 SPARSE \"x\"\nRW 4 SPARSE \"y\""}.BuildSparse().Data, msgVMDK, vmware},
-		{"flat", "", text("monolithicFlat", "RW 8 FLAT \"x\" 0"), msgVMDK, qemu},
-		{"flat with a hole (qemu-img leaves it out)", "", text("monolithicFlat", "RW 8 FLAT \"x\" 0\nRW 8 ZERO"), msgVMDK, vmware},
-		{"flat, read-only (qemu-img leaves it out)", "", text("monolithicFlat", "RDONLY 8 FLAT \"x\" 0"), msgVMDK, vmware},
-		{"split, flat", "", text("twoGbMaxExtentFlat", "RW 8 FLAT \"x\" 0"), msgVMDK, qemu},
-		{"split, sparse", "", text("TwoGBMaxExtentSparse", "RW 8 SPARSE \"x\""), msgVMDK, qemu},
-		{"ESXi flat", "", text("vmfs", "RW 8 VMFS \"x\""), msgVMDK, qemu},
-		{"COWD", "", text("vmfsSparse", "RW 8 VMFSSPARSE \"x\""), msgVMDK, qemu},
-		{"COWD with a parent", "", text("vmfsSparse", "parentCID=1\nRW 8 VMFSSPARSE \"x\""), msgVMDK, qemu},
-		{"seSparse", "", text("seSparse", "RW 8 SESPARSE \"x\""), msgVMDK, qemu},
-		{"a kind that qemu-img refuses", "", text("custom", "RW 8 FLAT \"x\" 0"), msgVMDK, vmware},
+		{"flat", "", text("monolithicFlat", "RW 8 FLAT \"x\" 0"), msgVMDK, toVMDK},
+		{"flat with a hole", "", text("monolithicFlat", "RW 8 FLAT \"x\" 0\nRW 8 ZERO"), msgVMDK, toVMDK},
+		{"flat, read-only", "", text("monolithicFlat", "RDONLY 8 FLAT \"x\" 0"), msgVMDK, toVMDK},
+		{"split, flat", "", text("twoGbMaxExtentFlat", "RW 8 FLAT \"x\" 0"), msgVMDK, toVMDK},
+		{"split, sparse", "", text("TwoGBMaxExtentSparse", "RW 8 SPARSE \"x\""), msgVMDK, toVMDK},
+		{"ESXi flat", "", text("vmfs", "RW 8 VMFS \"x\""), msgVMDK, toVMDK},
+		{"COWD", "", text("vmfsSparse", "RW 8 VMFSSPARSE \"x\""), msgVMDK, toVMDK},
+		{"COWD with a parent", "", text("vmfsSparse", "parentCID=1\nRW 8 VMFSSPARSE \"x\""), msgVMDK, toVMDK},
+		{"seSparse", "", text("seSparse", "RW 8 SESPARSE \"x\""), msgVMDK, toVMDK},
+		{"a kind that qemu-img refuses", "", text("custom", "RW 8 FLAT \"x\" 0"), msgVMDK, toVMDK},
 		{"a physical disk", "", text("fullDevice", "RW 8 FLAT \"/dev/sda\" 0"), msgVMDK, "`dd if=/dev/DEVICE of=DST.raw bs=1M`"},
 		{"a raw device mapping", "", text("vmfsRDM", "RW 8 VMFSRDM \"x\""), msgVMDK, "`vmkfstools -i SRC -d thin DST.vmdk`"},
 		{"extent of COWD", "VMDK", place(4096, 0, "COWD"), msgVMDK, descriptor},

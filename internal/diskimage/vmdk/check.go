@@ -5,24 +5,34 @@ import "fmt"
 // maxChecked is how many grain tables that store nothing are passed over for one that does: the tables of 16 GiB in the usual geometry.
 const maxChecked = 512
 
-// Check tells whether the file was cut off. A footer is the end of its stream. Where there is none, every entry of the last grain table that stores a
-// grain must lead into the file, and the grain that lies last must be there as a whole. All other tables are checked as they are read.
+// Check tells whether a file was cut off, for one who only looked at it. A footer is the end of its stream. Where there is none, every entry of the
+// last grain table that stores a grain must lead into the file, and the grain that lies last must be there as a whole. All other tables are checked
+// when the disk is opened or read.
 func (i *Image) Check() error {
-	if i.header.footed {
-		return nil
+	for _, d := range i.chain {
+		for k := range d.parts {
+			if e, ok := d.parts[k].extent.(*sparse); ok && !e.ended {
+				if err := e.checkEnd(); err != nil {
+					return d.blame(&d.parts[k], err)
+				}
+			}
+		}
 	}
-	t := newTables()
-	for index, passed := i.header.gdEntries()-1, 0; index >= 0 && passed < maxChecked; index-- {
-		gt, err := i.grainTable(&t, index)
+	return nil
+}
+
+func (e *sparse) checkEnd() error {
+	var t tables
+	for index, passed := e.entries()-1, 0; index >= 0 && passed < maxChecked; index-- {
+		there, err := e.load(&t, index)
 		if err != nil {
 			return err
 		}
-		if gt == nil {
+		if !there {
 			continue
 		}
 		passed++
-		stored, err := i.checkTable(&t, index)
-		if stored || err != nil {
+		if stores, err := e.checkTable(&t); stores || err != nil {
 			return err
 		}
 	}
@@ -30,27 +40,24 @@ func (i *Image) Check() error {
 }
 
 // checkTable looks at the grain table at hand, and tells whether it stores a grain.
-func (i *Image) checkTable(t *tables, index int64) (stored bool, err error) {
-	first, last := index*int64(i.header.numGTEsPerGT), int64(0)
-	sector := uint32(gteAbsent)
-	for k := range min(int64(len(t.gt)), i.header.grains()-first) {
-		if err := i.checkEntry(t, first+k); err != nil {
+func (e *sparse) checkTable(t *tables) (stores bool, err error) {
+	last, place := int64(0), int64(-1)
+	for grain := t.index * e.perTable; grain < min((t.index+1)*e.perTable, e.grains()); grain++ {
+		k, at, err := e.decode(t, grain)
+		if err != nil {
 			return true, err
 		}
-		if gte := t.gt[k]; gte != gteAbsent && gte != gteZeroGrain && gte > sector {
-			last, sector = first+k, gte
+		if k == stored && at > place {
+			last, place = grain, at
 		}
 	}
-	if sector == gteAbsent {
-		return false, nil
+	if place < 0 || !e.compressed {
+		return place >= 0, nil
 	}
-	if !i.header.compressed() {
-		return true, nil
+	head := make([]byte, grainHeaderSize)
+	if err := readFull(e.file, head, place); err != nil {
+		return true, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", last, place, err)
 	}
-	head, at := make([]byte, grainHeaderSize), int64(sector)*sectorSize
-	if err := readFull(i.file, head, at); err != nil {
-		return true, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", last, at, err)
-	}
-	_, err = i.packedEnd(head, last, at)
+	_, err = e.packedEnd(head, last, place)
 	return true, err
 }

@@ -1,84 +1,139 @@
 package vmdk
 
 import (
-	"bufio"
 	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
 )
 
-const noParent = "ffffffff"
-
-// descriptor is what of the text is needed to decide whether the disk can be read. The names of files in it are not even parsed: an image is
-// untrusted, and in a sparse file with an embedded descriptor the extent is the file itself (CVE-2022-47951).
+// descriptor is the text of a disk: what it is made of, and whether it is a delta of another disk.
 type descriptor struct {
 	createType string
+	encoding   string
+	cid        string
 	parentCID  string
-	parentHint string // a name for people only
-	extents    int
-	sectors    uint64 // sum over the extent lines
-	partial    bool   // some extents are not plain files that can be written; qemu-img skips those, and so shortens the disk
+	parentHint string
+	lines      []extentLine
+	sectors    uint64 // sum over the extent lines; does not overflow
+	strange    int64  // where the first line is that is none of a descriptor; -1: there is none
 }
+
+// extentLine is `ACCESS SECTORS TYPE "FILE" OFFSET`. The last two may be missing. The name is an attacker's, and has the bytes that are in the file:
+// descriptors are in UTF-8, or in the encoding of the system that the disk comes from, as its file names are.
+type extentLine struct {
+	at      int64 // where it is in the file
+	access  string
+	sectors uint64
+	kind    string
+	name    string
+	offset  uint64 // sectors
+}
+
+const noParent = "ffffffff"
 
 // kindWord is what every createType looks like.
 var kindWord = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`)
 
-// parseDescriptor is lenient about what it does not need: lines end in LF or CRLF, the last one may lack its newline, blanks and case do not
-// matter, quotes are optional, the text ends at the first NUL, and the first line is not always "# Disk DescriptorFile" (VMDKstream).
-func parseDescriptor(text []byte) descriptor {
+// parseDescriptor reads the text that is at a place in a file. It is lenient about what it does not need: lines end in LF or CRLF, the last one may
+// lack its newline, blanks and case do not matter, quotes are optional, the text ends at the first NUL, and the first line is not always
+// "# Disk DescriptorFile" (VMDKstream).
+func parseDescriptor(text []byte, at int64) descriptor {
 	if i := bytes.IndexByte(text, 0); i >= 0 {
 		text = text[:i]
 	}
-	var d descriptor
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, maxDescriptorBytes+1)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if sectors, plain, ok := parseExtentLine(line); ok {
-			d.extents++
-			d.partial = d.partial || !plain
-			d.sectors += sectors
-			if d.sectors < sectors {
-				d.sectors = 1<<64 - 1
-			}
-			continue
-		}
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			continue
-		}
-		value = strings.Trim(strings.TrimSpace(value), `"`)
-		switch strings.ToLower(strings.TrimSpace(key)) {
-		case "createtype":
-			// It is shown to people, on terminals too: what is no word is no kind.
-			if kindWord.MatchString(value) {
-				d.createType = value
-			}
-		case "parentcid":
-			d.parentCID = strings.ToLower(value)
-		case "parentfilenamehint":
-			d.parentHint = value
-		}
+	if marked := bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")); len(marked) < len(text) {
+		text, at = marked, at+3
+	}
+	d := descriptor{strange: -1}
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		d.parseLine(strings.TrimSpace(string(line)), at)
+		at += int64(len(text) - len(rest))
+		text = rest
 	}
 	return d
 }
 
-// parseExtentLine reads `ACCESS SECTORS TYPE ...` and leaves the rest of the line alone.
-func parseExtentLine(line string) (sectors uint64, plain, ok bool) {
-	f := strings.Fields(line)
-	if len(f) < 3 {
-		return 0, false, false
+func (d *descriptor) parseLine(line string, at int64) {
+	if line == "" || line[0] == '#' {
+		return
 	}
-	access := strings.ToUpper(f[0])
-	switch access {
+	if e, isExtent, ok := parseExtentLine(line, at); isExtent {
+		if !ok && d.strange < 0 {
+			d.strange = at
+		}
+		if len(d.lines) <= maxExtents {
+			d.lines = append(d.lines, e)
+		}
+		if d.sectors += e.sectors; d.sectors < e.sectors {
+			d.sectors = 1<<64 - 1
+		}
+		return
+	}
+	key, value, ok := strings.Cut(line, "=")
+	if !ok && d.strange < 0 {
+		d.strange = at
+	}
+	value = strings.Trim(strings.TrimSpace(value), `"`)
+	switch strings.ToLower(strings.TrimSpace(key)) {
+	case "createtype":
+		// It is shown to people, on terminals too: what is no word is no kind.
+		if kindWord.MatchString(value) {
+			d.createType = value
+		}
+	case "encoding":
+		d.encoding = value
+	case "cid":
+		d.cid = strings.ToLower(value)
+	case "parentcid":
+		d.parentCID = strings.ToLower(value)
+	case "parentfilenamehint":
+		d.parentHint = value
+	}
+}
+
+// parseExtentLine tells a line of an extent by its first word, and whether it has all that such a line needs.
+func parseExtentLine(line string, at int64) (e extentLine, isExtent, ok bool) {
+	before, quoted, _ := strings.Cut(line, `"`)
+	f := strings.Fields(before)
+	if len(f) == 0 {
+		return e, false, false
+	}
+	e.at, e.access = at, strings.ToUpper(f[0])
+	switch e.access {
 	case "RW", "RDONLY", "NOACCESS":
 	default:
-		return 0, false, false
+		return e, false, false
 	}
+	if len(f) != 3 {
+		return e, true, false
+	}
+	e.kind = strings.ToUpper(f[2])
 	n, err := strconv.ParseUint(f[1], 10, 64)
-	return n, access == "RW" && !strings.EqualFold(f[2], "ZERO"), err == nil
+	if err != nil {
+		return e, true, false
+	}
+	e.sectors = n
+	name, after, closed := strings.Cut(quoted, `"`)
+	if e.name = name; !closed {
+		return e, true, quoted == "" && len(before) == len(line)
+	}
+	if rest := strings.Fields(after); len(rest) > 0 { // a partition's and a device's names may follow
+		if e.offset, err = strconv.ParseUint(rest[0], 10, 64); err != nil {
+			return e, true, false
+		}
+	}
+	return e, true, true
+}
+
+func (d *descriptor) isDelta() bool { return d.parentCID != "" && d.parentCID != noParent }
+
+// parent names the disk that this one is a delta of, for people.
+func (d *descriptor) parent() string {
+	parent := "parentCID " + strconv.Quote(d.parentCID)
+	if d.parentHint != "" {
+		parent = strconv.Quote(d.parentHint) + ", " + parent
+	}
+	return parent
 }

@@ -17,109 +17,51 @@ const structureGrainData = "compressed grain"
 // firstRead is how much of a grain is fetched before its length is known. Most grains of a sparse disk fit.
 const firstRead = 4096
 
-// scratch is what one reader needs: a few KiB of tables, and about two grains where they are compressed, whatever the image claims.
+// scratch is what one reader needs: a few KiB of tables for each disk of a chain, and about two grains where they are compressed, whatever the image
+// claims.
 type scratch struct {
-	tables
+	cursors []cursor // by depth
 
-	grain      []byte // the last grain that was needed in part
-	grainIndex int64  // -1: none
+	grain      []byte  // the last grain that was needed in part
+	grainOf    *sparse // whose it is; nil: none
+	grainIndex int64
 	packed     []byte
 	source     bytes.Reader
 	inflater   io.ReadCloser
 	spare      [1]byte
 }
 
-func newScratch(h *header) *scratch {
-	s := &scratch{tables: newTables(), grainIndex: -1}
-	if h.compressed() {
-		s.grain, s.packed = make([]byte, h.grainBytes()), make([]byte, grainHeaderSize+packedBound(h.grainBytes()))
+// room is b with a length of n.
+func room(b []byte, n int64) []byte {
+	if int64(cap(b)) < n {
+		return make([]byte, n)
 	}
-	return s
-}
-
-func (i *Image) takeScratch() *scratch {
-	select {
-	case s := <-i.idle:
-		return s
-	default:
-		return newScratch(&i.header)
-	}
-}
-
-func (i *Image) giveBack(s *scratch) {
-	select {
-	case i.idle <- s:
-	default:
-	}
+	return b[:n]
 }
 
 // packedBound is the longest compressed form of a grain that a sane writer leaves: deflate's stored blocks, with a margin.
 func packedBound(grain int64) int64 { return grain + grain/1000 + 64 + sectorSize }
 
-// ReadAt reads the virtual disk.
-func (i *Image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("read the VMDK at offset %d: it is negative", off)
+// readInGrain reads part of the grain at a place in the file, from off on in the extent.
+func (e *sparse) readInGrain(s *scratch, off, at int64, part []byte) error {
+	grain, in := off/e.grain, off%e.grain
+	if int64(len(part)) == e.grain {
+		return e.inflate(s, grain, at, part)
 	}
-	if off >= i.Size() {
-		return 0, io.EOF
-	}
-	want := p[:min(int64(len(p)), i.Size()-off)]
-	s := i.takeScratch()
-	defer i.giveBack(s)
-
-	read := i.readPlain
-	if i.header.compressed() {
-		read = i.readCompressed
-	}
-	n, err := read(s, want, off)
-	if err == nil && n < len(p) {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// readCompressed reads grain by grain.
-func (i *Image) readCompressed(s *scratch, want []byte, off int64) (n int, err error) {
-	size := i.header.grainBytes()
-	for n < len(want) {
-		grain, at := (off+int64(n))/size, (off+int64(n))%size
-		part := want[n:min(int64(len(want)), int64(n)+size-at)]
-		if err := i.readInGrain(s, grain, at, part); err != nil {
-			return n, err
-		}
-		n += len(part)
-	}
-	return n, nil
-}
-
-// readInGrain reads part of one grain.
-func (i *Image) readInGrain(s *scratch, grain, at int64, part []byte) error {
-	if grain != s.grainIndex {
-		sector, err := i.grainEntry(&s.tables, grain)
-		if err != nil {
+	if e != s.grainOf || grain != s.grainIndex {
+		s.grainOf, s.grain = nil, room(s.grain, e.grain)
+		if err := e.inflate(s, grain, at, s.grain); err != nil {
 			return err
 		}
-		switch {
-		case sector == gteAbsent || sector == gteZeroGrain:
-			clear(part)
-			return nil
-		case len(part) == len(s.grain):
-			return i.inflate(s, grain, int64(sector)*sectorSize, part)
-		}
-		s.grainIndex = -1
-		if err := i.inflate(s, grain, int64(sector)*sectorSize, s.grain); err != nil {
-			return err
-		}
-		s.grainIndex = grain
+		s.grainOf, s.grainIndex = e, grain
 	}
-	copy(part, s.grain[at:])
+	copy(part, s.grain[in:])
 	return nil
 }
 
 // inflate reads the grain at a place in the file into dst, which is a grain long.
-func (i *Image) inflate(s *scratch, grain, at int64, dst []byte) error {
-	packed, err := i.readPacked(s, grain, at)
+func (e *sparse) inflate(s *scratch, grain, at int64, dst []byte) error {
+	packed, err := e.readPacked(s, grain, at)
 	if err != nil {
 		return err
 	}
@@ -130,7 +72,7 @@ func (i *Image) inflate(s *scratch, grain, at int64, dst []byte) error {
 		}
 	}
 	full := len(dst)
-	rest := int(min(int64(full), i.Size()-grain*int64(full)))
+	rest := int(min(int64(full), e.size-grain*int64(full)))
 	switch {
 	case errors.Is(err, errTooLong):
 		return corrupt("uncompressed length", nil, fmt.Sprintf("the data inflate to more than the %d bytes of a grain", full))
@@ -147,17 +89,18 @@ func (i *Image) inflate(s *scratch, grain, at int64, dst []byte) error {
 }
 
 // readPacked reads the grain's own header and the compressed data behind it.
-func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
-	have := min(firstRead, int64(len(s.packed)), i.fileSize-at) // at least grainHeaderSize, by checkEntry
-	if err := readFull(i.file, s.packed[:have], at); err != nil {
+func (e *sparse) readPacked(s *scratch, grain, at int64) ([]byte, error) {
+	s.packed = room(s.packed, grainHeaderSize+packedBound(e.grain))
+	have := min(firstRead, int64(len(s.packed)), e.file.size-at) // at least grainHeaderSize, by decode
+	if err := readFull(e.file, s.packed[:have], at); err != nil {
 		return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 	}
-	end, err := i.packedEnd(s.packed, grain, at)
+	end, err := e.packedEnd(s.packed, grain, at)
 	if err != nil {
 		return nil, err
 	}
 	if end > have {
-		if err := readFull(i.file, s.packed[have:end], at+have); err != nil {
+		if err := readFull(e.file, s.packed[have:end], at+have); err != nil {
 			return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 		}
 	}
@@ -165,14 +108,14 @@ func (i *Image) readPacked(s *scratch, grain, at int64) ([]byte, error) {
 }
 
 // packedEnd is how long a grain at a place in the file is there, with its own header, which b begins with.
-func (i *Image) packedEnd(b []byte, grain, at int64) (int64, error) {
+func (e *sparse) packedEnd(b []byte, grain, at int64) (int64, error) {
 	corrupt := func(field string, value any, reason string) (int64, error) {
 		return 0, &diskimage.CorruptError{
 			Format: format, Structure: fmt.Sprintf("header of grain %d", grain), Field: field, Offset: at, Value: value, Reason: reason,
 		}
 	}
 	le := binary.LittleEndian
-	if lba, want := le.Uint64(b), uint64(grain)*i.header.grainSize; lba != want {
+	if lba, want := le.Uint64(b), uint64(grain*e.grain/sectorSize); lba != want {
 		return corrupt("LBA", lba, fmt.Sprintf("the grain table says that this is the grain of sector %d", want))
 	}
 	length := le.Uint32(b[8:])
@@ -180,10 +123,10 @@ func (i *Image) packedEnd(b []byte, grain, at int64) (int64, error) {
 	switch {
 	case length == 0:
 		return corrupt("compressed size", length, "this is a marker, not a grain")
-	case end > grainHeaderSize+packedBound(i.header.grainBytes()):
-		return corrupt("compressed size", length, fmt.Sprintf("a grain of %d bytes is never that long", i.header.grainBytes()))
-	case end > i.fileSize-at:
-		return corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", i.fileSize-at))
+	case end > grainHeaderSize+packedBound(e.grain):
+		return corrupt("compressed size", length, fmt.Sprintf("a grain of %d bytes is never that long", e.grain))
+	case end > e.file.size-at:
+		return corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", e.file.size-at))
 	}
 	return end, nil
 }

@@ -45,12 +45,39 @@ const (
 // Caps. A length that the file claims is checked against the file's size and one of these before it is used.
 const (
 	maxGrainTableEntries = 512     // what every writer uses; a table is then at most 2 KiB
-	maxGrainBytes        = 2 << 20 // every writer uses 64 KiB; bounds memory per worker
+	maxGrainBytes        = 2 << 20 // of a compressed grain; every writer uses 64 KiB; bounds memory per worker
+	maxPlainGrain        = 1 << 30 // of one that is not, and needs no memory; as qemu has it
 	maxDescriptorBytes   = 1<<20 - 1
 	maxCapacityBytes     = 64 << 40 // the largest EBS volume
 	maxGDEntries         = 32 << 20 // 64 TiB in the usual geometry are 2 million; bounds the time spent on empty tables
+	maxExtents           = 4096     // in all disks of a chain; a disk of 8 TiB in pieces of 2 GiB
+	maxChain             = 64       // disks
 	maxFooterPadding     = 64 << 10 // zeros behind the end of the stream, as object stores and block devices leave them
 )
+
+// magic is what a file begins with.
+type magic int
+
+const (
+	isOther magic = iota
+	isHosted
+	isCOWD
+	isSESparse
+)
+
+func magicOf(head []byte) magic {
+	begins := func(magic string) bool { return len(head) >= len(magic) && string(head[:len(magic)]) == magic }
+	switch {
+	case begins(magicHosted):
+		return isHosted
+	case begins(magicCOWD):
+		return isCOWD
+	case begins(magicSESparse):
+		return isSESparse
+	default:
+		return isOther
+	}
+}
 
 // header is the 512-byte header of a hosted sparse extent, and its footer, which is a copy with the real gdOffset. The fields are not aligned.
 type header struct {
@@ -126,10 +153,10 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 	switch g := h.grainSize; {
 	case g < 8 || g&(g-1) != 0:
 		return h, corrupt("grainSize", g, "it must be a power of two of at least 8 sectors")
-	case g > maxGrainBytes/sectorSize:
+	case g > h.maxGrain()/sectorSize:
 		return h, &diskimage.UnsupportedError{
 			Format: format, SubFormat: h.subFormat(),
-			Reason: fmt.Sprintf("its grains are %d sectors large, %d is the most that is read here", g, maxGrainBytes/sectorSize),
+			Reason: fmt.Sprintf("its grains are %d sectors large, %d is the most that is read here", g, h.maxGrain()/sectorSize),
 			Cure:   qemuCure,
 		}
 	}
@@ -152,6 +179,13 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 	return h, nil
 }
 
+func (h *header) maxGrain() uint64 {
+	if h.compressed() {
+		return maxGrainBytes
+	}
+	return maxPlainGrain
+}
+
 const compressedOnly = "compressed without markers"
 
 // subFormat goes by the flags: createType in the descriptor lies (AWS VM Export writes monolithicSparse over a compressed stream).
@@ -167,24 +201,6 @@ func (h *header) subFormat() string {
 }
 
 func (h *header) compressed() bool { return h.flags&flagCompressed != 0 }
-
-// firstGrain is the first sector where a grain may be. In a stream each grain has its place in the disk with it, so overHead is not needed as proof.
-func (h *header) firstGrain() uint64 {
-	first := h.descriptorOffset + h.descriptorSize
-	if !h.compressed() {
-		first = max(first, h.overHead)
-	}
-	return first
-}
-
-// stored is how many bytes of a grain must be in the file. A compressed grain says itself how long it is; of the last one of a disk, the part
-// behind the capacity may be missing.
-func (h *header) stored(grain int64) int64 {
-	if h.compressed() {
-		return grainHeaderSize
-	}
-	return min(h.grainBytes(), h.size()-grain*h.grainBytes())
-}
 
 func (h *header) size() int64 { return int64(h.capacity) * sectorSize }
 

@@ -1,0 +1,216 @@
+package vmdk
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// described is a disk whose extents are in the files that the descriptor in f names.
+func (o *opening) described(f *file, text []byte, link descriptor) (*disk, error) {
+	name, device := link.kind()
+	d := &disk{name: f.name, subFormat: name, link: link}
+	if device != "" {
+		return nil, &diskimage.UnsupportedError{
+			Format: format, SubFormat: name, Reason: "it is only the descriptor of a disk whose data are on a device", Cure: device,
+		}
+	}
+	if o.beside == nil {
+		return nil, link.refuseAlone()
+	}
+	if link.isDelta() {
+		d.subFormat += delta
+	}
+	if err := o.count(d); err != nil {
+		return nil, err
+	}
+	if err := link.check(); err != nil {
+		return nil, err
+	}
+	s := described{opening: o, disk: d, own: f, text: text, files: map[string]*extentFile{}}
+	for _, line := range link.lines {
+		if err := s.add(line); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// check refuses a descriptor that does not say what the whole disk is made of. A line that is passed over would shift all that is behind it.
+func (d *descriptor) check() error {
+	corrupt := func(field string, at int64, value any, reason string) error {
+		return &diskimage.CorruptError{Format: format, Structure: "descriptor", Field: field, Offset: at, Value: value, Reason: reason}
+	}
+	switch {
+	case d.strange >= 0:
+		return corrupt("line", d.strange, nil, "it is neither a comment, nor an extent, nor a value")
+	case len(d.lines) == 0:
+		return corrupt("extents", 0, nil, "there is none")
+	case d.sectors > maxCapacityBytes/sectorSize:
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: d.createType,
+			Reason: fmt.Sprintf("the disk claims %d sectors, more than 64 TiB, the largest EBS volume", d.sectors),
+			Cure:   "shrink the disk in the system that it comes from",
+		}
+	}
+	for _, e := range d.lines {
+		if e.sectors == 0 {
+			return corrupt("extent sectors", e.at, e.sectors, "an extent of nothing")
+		}
+	}
+	return nil
+}
+
+// described is a disk on its way that consists of several files.
+type described struct {
+	*opening
+
+	disk  *disk
+	own   *file // the descriptor's
+	text  []byte
+	files map[string]*extentFile
+}
+
+// extentFile is a file that a descriptor names, and the ranges of it that the disk has so far.
+type extentFile struct {
+	*file
+
+	taken []fileRange
+}
+
+type fileRange struct{ from, to int64 }
+
+// add adds the extent of a line.
+func (s *described) add(line extentLine) error {
+	length := int64(line.sectors) * sectorSize
+	isFlat := line.kind == "FLAT" || line.kind == "VMFS"
+	switch {
+	case line.access == "NOACCESS" || line.kind == "ZERO":
+		s.disk.add(nothing{}, "", length)
+		return nil
+	case !isFlat && line.kind != "SPARSE" && line.kind != "VMFSSPARSE" && line.kind != "SESPARSE":
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: s.disk.subFormat, Cure: esxCure,
+			Reason: fmt.Sprintf("it has an extent of the type %q, which is on a device, or not known here", line.kind),
+		}
+	}
+	f, err := s.named(line)
+	if err != nil {
+		return err
+	}
+	var e extent
+	if isFlat {
+		e, err = s.flat(f, line, length)
+	} else {
+		e, err = s.sparse(f, line)
+	}
+	if err != nil {
+		return err
+	}
+	s.disk.add(e, line.name, length)
+	return nil
+}
+
+func (line *extentLine) corrupt(field string, value any, reason string) error {
+	return &diskimage.CorruptError{Format: format, Structure: "descriptor", Field: field, Offset: line.at, Value: value, Reason: reason}
+}
+
+// named is the file of a line. Several lines may have parts of one file, which is opened once.
+func (s *described) named(line extentLine) (*extentFile, error) {
+	refuse := func(reason string) error { return line.corrupt("extent", strconv.Quote(line.name), reason) }
+	if reason := checkName(line.name); reason != "" {
+		return nil, refuse(reason)
+	}
+	if f := s.files[line.name]; f != nil {
+		return f, nil
+	}
+	opened, err := s.file(s.disk, line.name, "a file with its data")
+	if err != nil {
+		return nil, err
+	}
+	if opened.size == s.own.size {
+		first := make([]byte, len(s.text))
+		if err := readFull(opened, first, 0); err != nil {
+			return nil, fmt.Errorf("extent %q: %w", line.name, err)
+		}
+		if bytes.Equal(first, s.text) {
+			return nil, refuse("it is the descriptor itself")
+		}
+	}
+	f := &extentFile{file: opened}
+	s.files[line.name] = f
+	return f, nil
+}
+
+func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, error) {
+	if line.offset > uint64(f.size)/sectorSize || length > f.size-int64(line.offset)*sectorSize {
+		return nil, line.corrupt("extent", strconv.Quote(line.name),
+			fmt.Sprintf("%d sectors from sector %d on do not fit into the file of %d bytes: it was cut off, or is another one", line.sectors, line.offset, f.size))
+	}
+	at := int64(line.offset) * sectorSize
+	return flat{f.file, at}, f.take(line, at, at+length)
+}
+
+// take refuses a part of a file that the disk has already: no writer makes such disks, and one small file would be a disk of any size.
+func (f *extentFile) take(line extentLine, from, to int64) error {
+	for _, r := range f.taken {
+		if from < r.to && r.from < to {
+			return line.corrupt("extent", strconv.Quote(line.name), "another extent has the same part of the file")
+		}
+	}
+	f.taken = append(f.taken, fileRange{from, to})
+	return nil
+}
+
+// sparse is an extent that says itself what it is: the words of the line are not asked.
+func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
+	e, warnings, err := s.openSparse(f.file)
+	if err != nil {
+		return nil, fmt.Errorf("extent %q: %w", line.name, err)
+	}
+	for _, w := range warnings {
+		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%q: %s", line.name, w))
+	}
+	if capacity := uint64(e.size) / sectorSize; capacity < line.sectors {
+		return nil, line.corrupt("extent sectors", line.sectors, fmt.Sprintf("the header of %q has a capacity of only %d", line.name, capacity))
+	}
+	return e, f.take(line, 0, f.size)
+}
+
+func (s *described) openSparse(f *file) (*sparse, []string, error) {
+	head := make([]byte, min(f.size, sectorSize))
+	if err := readFull(f, head, 0); err != nil {
+		return nil, nil, fmt.Errorf("read the header: %w", err)
+	}
+	magic := magicOf(head)
+	if (magic == isCOWD || magic == isSESparse) && s.disk.link.parentCID == "" {
+		return nil, nil, &diskimage.CorruptError{
+			Format: format, Structure: "descriptor", Field: "parentCID",
+			Reason: "it is missing, and extents of this kind mostly hold what differs from a parent: what they lack would be made up",
+		}
+	}
+	switch magic {
+	case isHosted:
+		h, err := openHosted(f, head)
+		if err != nil {
+			return nil, nil, err
+		}
+		if h.link.isDelta() && h.link.parentCID != s.disk.link.parentCID {
+			return nil, nil, &diskimage.UnsupportedError{
+				Format: format, SubFormat: h.header.subFormat() + delta, Reason: "it is a delta of its own (" + h.link.parent() + ")", Cure: vmwareCure,
+			}
+		}
+		return h.extent, h.header.warnings(), nil
+	case isCOWD:
+		return openCOWD(f)
+	case isSESparse:
+		return openSESparse(f)
+	default:
+		return nil, nil, &diskimage.CorruptError{
+			Format: format, Structure: "header", Field: "magicNumber", Value: fmt.Sprintf("%q", head[:min(len(head), 4)]),
+			Reason: "this is no sparse extent",
+		}
+	}
+}

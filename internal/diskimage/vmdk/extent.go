@@ -1,0 +1,93 @@
+package vmdk
+
+import (
+	"io"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// file is one of the files that an image is in.
+type file struct {
+	io.ReaderAt
+
+	size int64
+	name string // as a descriptor has it; empty for the one that the caller opened
+}
+
+// extent is a part of a disk, and how a file stores it.
+type extent interface {
+	// run is how the bytes from off on are stored, and how many of them, limit at most, are stored so together.
+	run(c *cursor, off, limit int64) (run, error)
+
+	// read reads into p the beginning of a stored run, which was found at off.
+	read(s *scratch, r run, off int64, p []byte) error
+}
+
+type run struct {
+	kind   kind
+	at     int64 // where it begins in the file, if it is stored
+	length int64
+}
+
+type kind uint8
+
+const (
+	absent kind = iota // the bytes are those of the parent, or zeros where there is none
+	hole               // the bytes are zeros: a sparse file does not store them
+	zeros              // the bytes are zeros: the image says so
+	stored
+)
+
+// cursor is where a reader is in the extents of one disk. The zero value is ready; memory does not follow the length of anything.
+type cursor struct {
+	tables
+
+	flat     *file // the run of it that was found last
+	from, to int64
+	kind     kind
+}
+
+// flat is an extent whose bytes lie in a file as they are.
+type flat struct {
+	file *file
+	at   int64 // where it begins
+}
+
+func (f flat) run(c *cursor, off, limit int64) (run, error) {
+	at := f.at + off
+	if c.flat != f.file || at < c.from || at >= c.to {
+		if err := c.findStored(f.file, at); err != nil {
+			return run{}, err
+		}
+	}
+	return run{kind: c.kind, at: at, length: min(limit, c.to-at)}, nil
+}
+
+// findStored looks whether a place in a file is stored, and how far that holds.
+func (c *cursor) findStored(f *file, at int64) error {
+	c.flat, c.from, c.to, c.kind = f, at, f.size, hole
+	for e, err := range diskimage.StoredRuns(f.ReaderAt, at, f.size-at) {
+		switch {
+		case err != nil:
+			c.flat = nil
+			return err
+		case e.Offset > at:
+			c.to = e.Offset
+		default:
+			c.to, c.kind = e.End(), stored
+		}
+		break //nolint:staticcheck // the first run decides
+	}
+	return nil
+}
+
+func (f flat) read(_ *scratch, r run, _ int64, p []byte) error { return readFull(f.file, p, r.at) }
+
+// nothing is an extent without a file, or one that must not be read: ZERO, NOACCESS.
+type nothing struct{}
+
+func (nothing) run(_ *cursor, _, limit int64) (run, error) {
+	return run{kind: zeros, length: limit}, nil
+}
+
+func (nothing) read(*scratch, run, int64, []byte) error { return nil }

@@ -1,0 +1,110 @@
+package vmdk
+
+import (
+	"fmt"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
+
+// sparse is an extent in grains, which a directory of tables leads to. Hosted sparse extents, those of ESX (COWD) and of ESXi (seSparse) are made so;
+// they differ in what an entry of a table looks like.
+type sparse struct {
+	file       *file
+	size       int64 // bytes, which need not be a multiple of the grain
+	grain      int64 // bytes
+	perTable   int64 // entries of a grain table
+	width      int64 // bytes of an entry, in the directory and in the tables
+	directory  int64 // where the grain directory is, in bytes
+	redundant  int64 // where its copy is; 0: there is none
+	compressed bool
+	ended      bool // the end of the file was seen to be the end of the extent
+
+	// tableAt is where the table of an entry of the directory is, in bytes; 0 where it is absent. A reason refuses the entry.
+	tableAt func(entry uint64) (at int64, reason string)
+
+	// grainAt is what an entry of a table says: where a grain is, in bytes, if it is stored.
+	grainAt func(entry uint64) (k kind, at int64, reason string)
+}
+
+func (e *sparse) grains() int64 { return divUp(e.size, e.grain) }
+
+// entries is the length of the grain directory.
+func (e *sparse) entries() int64 { return divUp(e.grains(), e.perTable) }
+
+// needed is how many bytes of a grain must be in the file. A compressed grain says itself how long it is; of the last one of an extent, the part
+// behind its size may be missing.
+func (e *sparse) needed(grain int64) int64 {
+	if e.compressed {
+		return grainHeaderSize
+	}
+	return min(e.grain, e.size-grain*e.grain)
+}
+
+// run takes together what lies together in the file: writers fill a file from front to back, so a disk of small grains is often one run. Grains that
+// are compressed are runs of their own.
+func (e *sparse) run(c *cursor, off, limit int64) (r run, err error) {
+	for r.length < limit {
+		grain, in := (off+r.length)/e.grain, (off+r.length)%e.grain
+		k, at, next, err := e.find(c, grain)
+		switch {
+		case err != nil:
+			return run{}, err
+		case r.length == 0:
+			r.kind, r.at = k, at+in
+		case k != r.kind, k == stored && (e.compressed || at != r.at+r.length):
+			return r, nil
+		}
+		r.length += min(next*e.grain-in-grain*e.grain, limit-r.length)
+	}
+	return r, nil
+}
+
+// find is how a grain is stored, and the next grain that this does not tell of.
+func (e *sparse) find(c *cursor, grain int64) (k kind, at, next int64, err error) {
+	index := grain / e.perTable
+	there, err := e.load(&c.tables, index)
+	if !there || err != nil {
+		return absent, 0, (index + 1) * e.perTable, err
+	}
+	k, at, err = e.decode(&c.tables, grain)
+	return k, at, grain + 1, err
+}
+
+// decode is the checked entry of a grain in the table at hand. Nothing that cannot be resolved is read as zeros.
+func (e *sparse) decode(t *tables, grain int64) (kind, int64, error) {
+	entry := e.entry(t.table, grain-t.index*e.perTable)
+	k, at, reason := e.grainAt(entry)
+	if reason == "" && k == stored && !within(at, e.needed(grain), e.file.size) {
+		reason = fmt.Sprintf("that sector is behind the end of the file of %d bytes: it was cut off, or damaged", e.file.size)
+		if !e.compressed {
+			reason = fmt.Sprintf("the %d bytes there do not end inside the file of %d: it was cut off, or damaged", e.needed(grain), e.file.size)
+		}
+	}
+	if reason != "" {
+		return absent, 0, e.entryError(t, grain, entry, reason)
+	}
+	return k, at, nil
+}
+
+// entryError blames the entry of a grain in the table at hand.
+func (e *sparse) entryError(t *tables, grain int64, entry uint64, reason string) error {
+	return &diskimage.CorruptError{
+		Format: format, Structure: "grain table", Field: fmt.Sprintf("entry of grain %d", grain),
+		Offset: t.at + e.width*(grain-t.index*e.perTable), Value: entry, Reason: reason,
+	}
+}
+
+func (e *sparse) read(s *scratch, r run, off int64, p []byte) error {
+	if e.compressed {
+		return e.readInGrain(s, off, r.at-off%e.grain, p)
+	}
+	if err := readFull(e.file, p, r.at); err != nil {
+		return fmt.Errorf("read %d bytes of grains of the VMDK at byte %d: %w", len(p), r.at, err)
+	}
+	return nil
+}
+
+// within tells whether length bytes from a place on lie in a file of size bytes. Each may be a claim: nothing overflows.
+func within(at, length, size int64) bool {
+	return at >= 0 && length >= 0 && length <= size && at <= size-length
+}
