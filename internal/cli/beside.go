@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
 // directory is what an image may name files in: its own directory, and what is below. The names are an attacker's (CVE-2022-47951: a VMDK whose
@@ -61,7 +62,7 @@ func (d *directory) openRegular(name string) (imageFile, error) {
 	if err != nil {
 		return imageFile{}, errors.Join(withoutPath(err), file.Close())
 	}
-	return imageFile{file, opened}, nil
+	return imageFile{sparse.File{File: file}, opened}, nil
 }
 
 // openRoot opens the directory. Of an image that was named by a symbolic link it is the one that the file itself is in, because there are the files

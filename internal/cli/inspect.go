@@ -43,8 +43,6 @@ type description struct {
 	Importable       bool    `json:"importable"`
 	Reason           *string `json:"reason"` // why not, and the cure
 	SHA256           *string `json:"sha256"` // of the disk
-
-	allocation *allocation // nil where there is no disk
 }
 
 // Run describes the image.
@@ -91,15 +89,15 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 
 	virtual, gib := img.Size(), (img.Size()+(1<<30)-1)>>30
 	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib
-	d.allocation = newAllocation(virtual, mapWidth(env.stdout))
-	if err := eachExtent(env.ctx, img, d.allocation.add); err != nil {
+	allocated, err := dataBytes(env.ctx, img)
+	if err != nil {
 		return d, explain(err)
 	}
-	d.AllocatedBytes = &d.allocation.total
+	d.AllocatedBytes = &allocated
 	d.judge(detect.VMImport(img, nil))
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
-		sum, err := convert.SHA256(env.ctx, watched(img, *d.AllocatedBytes, progress))
+		sum, err := convert.SHA256(env.ctx, watched(img, allocated, progress))
 		progress.done()
 		if err != nil {
 			return d, explain(err)
@@ -111,25 +109,17 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 
 // dataBytes is how much of the disk carries data.
 func dataBytes(ctx context.Context, img diskimage.Image) (n int64, err error) {
-	err = eachExtent(ctx, img, func(e diskimage.Extent) {
-		if !e.Zero {
-			n += e.Length
-		}
-	})
-	return n, err
-}
-
-func eachExtent(ctx context.Context, img diskimage.Image, do func(diskimage.Extent)) error {
 	for e, err := range img.Extents() {
 		switch {
 		case err != nil:
-			return fmt.Errorf("find the data of the disk: %w", err)
+			return 0, fmt.Errorf("find the data of the disk: %w", err)
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return 0, context.Cause(ctx)
+		case !e.Zero:
+			n += e.Length
 		}
-		do(e)
 	}
-	return nil
+	return n, nil
 }
 
 func (d *description) judge(v detect.Verdict) {
@@ -170,12 +160,6 @@ func (d *description) print(w io.Writer, name string) error {
 	if d.VirtualSizeBytes != nil {
 		row("disk", "%s, a volume of %d GiB", bytesText(*d.VirtualSizeBytes), *d.VolumeSizeGiB)
 		row("with data", "%s", bytesText(*d.AllocatedBytes))
-		shades, label := mapShades(), "map"
-		for _, line := range d.allocation.rows(shades) {
-			row(label, "%s", line)
-			label = ""
-		}
-		row(label, "%s", d.allocation.legend(shades))
 	}
 	row("file", "%s", bytesText(d.FileSizeBytes))
 	if d.Importable {

@@ -8,11 +8,12 @@ import (
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
-// imageFile is an open regular file.
+// imageFile is an open regular file. It knows its holes.
 type imageFile struct {
-	*os.File
+	sparse.File
 
 	info fs.FileInfo // when it was opened
 }
@@ -41,7 +42,7 @@ func openImageFile(path string) (imageFile, error) {
 	if info, err = file.Stat(); err != nil {
 		return imageFile{}, errors.Join(withoutPath(err), file.Close())
 	}
-	return imageFile{file, info}, nil
+	return imageFile{sparse.File{File: file}, info}, nil
 }
 
 // source is the image that a command works on, with what is opened beside it.
@@ -83,7 +84,10 @@ func (s *source) isOneOf(info fs.FileInfo) bool {
 
 func (s *source) Close() error { return errors.Join(s.beside.Close(), s.imageFile.Close()) }
 
-var _ diskimage.File = imageFile{}
+var (
+	_ diskimage.File    = imageFile{}
+	_ diskimage.DataMap = (*source)(nil)
+)
 
 // warn tells what the reader of an image passed over.
 func warn(env environment, path string, img *detect.Image) {

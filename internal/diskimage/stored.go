@@ -13,8 +13,8 @@ type DataMap interface {
 	NextData(off int64) (start, end int64, err error)
 }
 
-// StoredRuns yields the runs of a range of r that are stored, ordered and inside the range: all of it where r has no map. A non-nil error is the last
-// value yielded.
+// StoredRuns yields the runs of a range of r that are stored, ordered and inside the range: all of it where r has no map. A range that r ends in front
+// of is an error there, as when it is read. A non-nil error is the last value yielded.
 func StoredRuns(r io.ReaderAt, off, length int64) iter.Seq2[Extent, error] {
 	return func(yield func(Extent, error) bool) {
 		end := off + length
@@ -28,6 +28,13 @@ func StoredRuns(r io.ReaderAt, off, length int64) iter.Seq2[Extent, error] {
 		for off < end {
 			from, to, err := m.NextData(off)
 			if errors.Is(err, io.EOF) {
+				// A file that was cut looks like one with a hole at its end, to its map alone.
+				if n, err := r.ReadAt(make([]byte, 1), end-1); n == 0 {
+					if err == nil || errors.Is(err, io.EOF) {
+						err = io.ErrUnexpectedEOF
+					}
+					yield(Extent{}, fmt.Errorf("read byte %d of the file: %w", end-1, err))
+				}
 				return
 			}
 			if err == nil && to <= max(from, off) {

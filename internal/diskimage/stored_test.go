@@ -30,7 +30,8 @@ func (m mapped) NextData(off int64) (start, end int64, err error) {
 func TestStoredRuns(t *testing.T) {
 	type run = diskimage.Extent
 	broken := errors.New("broken")
-	m := mapped{strings.NewReader(""), []run{{Offset: 0, Length: 10}, {Offset: 20, Length: 10}, {Offset: 40, Length: 5}}, io.EOF}
+	whole := strings.NewReader(strings.Repeat("x", 100))
+	m := mapped{whole, []run{{Offset: 0, Length: 10}, {Offset: 20, Length: 10}, {Offset: 40, Length: 5}}, io.EOF}
 	failing := m
 	failing.err = broken
 	for _, c := range []struct {
@@ -46,6 +47,8 @@ func TestStoredRuns(t *testing.T) {
 		{"cut at both ends", m, 5, 20, []run{{Offset: 5, Length: 5}, {Offset: 20, Length: 5}}, nil},
 		{"in a hole", m, 12, 8, nil, nil},
 		{"behind the last", m, 45, 8, nil, nil},
+		{"behind the end", m, 45, 56, nil, io.ErrUnexpectedEOF},
+		{"a hole, and the end", m, 30, 71, m.runs[2:], io.ErrUnexpectedEOF},
 		{"the map fails", failing, 0, 100, m.runs, broken},
 		{"the map stands still", mapped{nil, nil, nil}, 0, 1, nil, errAny},
 	} {

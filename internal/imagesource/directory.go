@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
 // openFile opens a key of a bucket that is a directory. os.Root keeps every name and every symbolic link inside it.
@@ -125,12 +127,42 @@ func (r *fileReader) ReadAt(p []byte, off int64) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("%s: %w", r.location, err)
 	}
-	info, statErr := r.file.Stat()
-	if statErr != nil {
-		return 0, fmt.Errorf("%s: %w", r.location, statErr)
+	if changed := r.unchanged(); changed != nil {
+		return 0, changed
 	}
-	if err != nil || info.Size() != r.size || !info.ModTime().Equal(r.modified) {
-		return 0, fmt.Errorf("%s: %w: it was written to since it was opened: import again when nothing writes to it", r.location, ErrChanged)
+	if err != nil { // the file ended in between
+		return 0, r.changed()
 	}
 	return n, end
+}
+
+// NextData gives the runs that the file stores.
+func (r *fileReader) NextData(off int64) (start, end int64, err error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", r.location, context.Cause(r.ctx))
+	}
+	start, end, err = sparse.File{File: r.file}.NextData(off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, 0, fmt.Errorf("%s: %w", r.location, err)
+	}
+	if changed := r.unchanged(); changed != nil {
+		return 0, 0, changed
+	}
+	return start, end, err
+}
+
+// unchanged is an error if the file is not as it was opened.
+func (r *fileReader) unchanged() error {
+	info, err := r.file.Stat()
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.location, err)
+	}
+	if info.Size() != r.size || !info.ModTime().Equal(r.modified) {
+		return r.changed()
+	}
+	return nil
+}
+
+func (r *fileReader) changed() error {
+	return fmt.Errorf("%s: %w: it was written to since it was opened: import again when nothing writes to it", r.location, ErrChanged)
 }

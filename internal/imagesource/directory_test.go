@@ -269,6 +269,35 @@ func checkReadAt(t *testing.T, r io.ReaderAt, content []byte) {
 	}
 }
 
+// The holes of a file are known through the bucket, as far as the system knows them; a file that was written to, or cut, has none.
+func TestDirectoryHoles(t *testing.T) {
+	o, dir := bucket(t, map[string]string{"x": "content"})
+	const size = 1 << 30
+	if err := os.Truncate(filepath.Join(dir, "x"), size); err != nil {
+		t.Fatal(err)
+	}
+	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, obj)
+	start, end, err := obj.NextData(0)
+	if err != nil || start != 0 || end < int64(len("content")) || runtime.GOOS == "linux" && end > 1<<20 {
+		t.Errorf("from %d to %d, %v", start, end, err)
+	}
+	if _, _, err := obj.NextData(size); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "x"), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []int64{0, size / 2} {
+		if start, end, err := obj.NextData(off); !errors.Is(err, ErrChanged) {
+			t.Errorf("of a file that was cut, behind %d: from %d to %d, %v", off, start, end, err)
+		}
+	}
+}
+
 func TestDirectoryCancelled(t *testing.T) {
 	o, _ := bucket(t, map[string]string{"x": "content"})
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -280,6 +309,9 @@ func TestDirectoryCancelled(t *testing.T) {
 	why := errors.New("the user said stop")
 	cancel(why)
 	if _, err := obj.ReadAt(make([]byte, 1), 0); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := obj.NextData(0); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -91,6 +91,20 @@ type Object struct {
 	close     func() error
 }
 
+// NextData is the first run of stored bytes that ends behind the offset; io.EOF where there is none. What lies between runs reads as zeros. Only a
+// file of a directory knows its holes: elsewhere all bytes are one run.
+func (o *Object) NextData(off int64) (start, end int64, err error) {
+	if m, ok := o.ReaderAt.(interface {
+		NextData(off int64) (start, end int64, err error)
+	}); ok {
+		return m.NextData(off)
+	}
+	if off >= o.size {
+		return 0, 0, io.EOF
+	}
+	return 0, o.size, nil
+}
+
 // Size is the length in bytes, as it was when the object was opened.
 func (o *Object) Size() int64 { return o.size }
 

@@ -11,9 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/imagesource"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/sparse"
 )
 
 // Progress, in percent, as a task passes its stages.
@@ -169,7 +171,7 @@ func (c *conversion) produce(ctx context.Context) (snapshot, error) {
 		return snapshot{}, sourceRefusal(err)
 	}
 	defer func() { _ = object.Close() }()
-	source := &sourceReader{ReaderAt: object}
+	source := &sourceReader{Object: object}
 	img, err := detect.Open(source, object.Size(), c.task.DeclaredFormat)
 	if err == nil {
 		defer img.Close()
@@ -283,7 +285,7 @@ func (c *conversion) checksum(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	volume, err := detect.Open(file, info.Size(), string(detect.RAW))
+	volume, err := detect.Open(sparse.File{File: file}, info.Size(), string(detect.RAW))
 	if err != nil {
 		return "", err
 	}
@@ -359,17 +361,28 @@ func sourceRefusal(err error) error {
 // sourceReader and volumeWriter remember their first error, so that a bad image, a source that went away and a full disk are told apart,
 // whatever the layers between make of the error.
 type sourceReader struct {
-	io.ReaderAt
+	*imagesource.Object
 	firstError
 }
 
 func (r *sourceReader) ReadAt(p []byte, off int64) (int, error) {
-	n, err := r.ReaderAt.ReadAt(p, off)
+	n, err := r.Object.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.note(err)
 	}
 	return n, err
 }
+
+// NextData knows the holes of the source.
+func (r *sourceReader) NextData(off int64) (start, end int64, err error) {
+	start, end, err = r.Object.NextData(off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.note(err)
+	}
+	return start, end, err
+}
+
+var _ diskimage.DataMap = (*sourceReader)(nil)
 
 type volumeWriter struct {
 	io.WriterAt

@@ -12,7 +12,8 @@ import (
 
 // Image is a RAW image.
 type Image struct {
-	file *io.SectionReader
+	file io.ReaderAt
+	size int64
 }
 
 // Open takes size bytes of r as they are. The length is kept, multiple of a sector or not.
@@ -20,28 +21,24 @@ func Open(r io.ReaderAt, size int64) (diskimage.Image, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("RAW image of %d bytes: the size cannot be negative", size)
 	}
-	return &Image{file: io.NewSectionReader(r, 0, size)}, nil
+	return &Image{file: r, size: size}, nil
 }
 
 // Size is the length of the file.
-func (i *Image) Size() int64 { return i.file.Size() }
+func (i *Image) Size() int64 { return i.size }
 
 // ReadAt reads the file.
 func (i *Image) ReadAt(p []byte, off int64) (int, error) {
-	n, err := i.file.ReadAt(p, off)
-	if errors.Is(err, io.EOF) && off >= 0 && off < i.Size() && int64(n) < min(int64(len(p)), i.Size()-off) {
+	n, err := io.NewSectionReader(i.file, 0, i.size).ReadAt(p, off)
+	if errors.Is(err, io.EOF) && off >= 0 && off < i.size && int64(n) < min(int64(len(p)), i.size-off) {
 		err = io.ErrUnexpectedEOF // the file is shorter than it was: that is not the end of the disk
 	}
 	return n, err
 }
 
-// Extents yields the whole file as one run: a RAW image does not say where its zeros are, so the converter finds them.
+// Extents yields what the file stores, where it knows its holes, and else the whole file as one run, in which the converter finds the zeros.
 func (i *Image) Extents() iter.Seq2[diskimage.Extent, error] {
-	return func(yield func(diskimage.Extent, error) bool) {
-		if i.Size() > 0 {
-			yield(diskimage.Extent{Length: i.Size()}, nil)
-		}
-	}
+	return diskimage.StoredRuns(i.file, 0, i.size)
 }
 
 // Warnings tell of a last sector that is not whole.

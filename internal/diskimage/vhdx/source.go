@@ -97,7 +97,7 @@ func (s *source) stored(at, end int64) (from, to int64, err error) {
 				return at, until, nil
 			}
 		}
-		for e, err := range diskimage.StoredRuns(s.file, at, until-at) {
+		for e, err := range diskimage.StoredRuns(s.file, at, min(until, s.size)-at) {
 			if err != nil {
 				return 0, 0, fmt.Errorf("find the holes of the VHDX file behind byte %d: %w", at, err)
 			}
