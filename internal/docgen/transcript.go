@@ -35,12 +35,9 @@ var exampleFiles = sync.OnceValue(func() map[string][]byte {
 })
 
 // transcript is what commands print, one after the other in one directory: the answer of those that succeed, the message of those that fail.
-// How far they are is not in it. The locale of who runs it makes no difference.
+// How far they are is not in it.
 func transcript(commands ...string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (_ string, err error) {
-		if err := os.Setenv("LC_ALL", "C.UTF-8"); err != nil {
-			return "", err
-		}
 		dir, err := os.MkdirTemp("", "docgen-")
 		if err != nil {
 			return "", err

@@ -139,19 +139,26 @@ func (v VHDX) states(blocks int64, runs []Run) (states map[int64]uint64, own map
 			own[s] = true
 		}
 	}
-	count := map[int64]int64{}
-	for sector := range own {
-		count[sector*v.LogicalSector/v.BlockSize]++
-	}
 	for b := range blocks {
-		switch n := count[b]; {
-		case v.Locator == nil && (touched[b] || v.Fixed):
+		switch {
+		case touched[b], v.Fixed:
 			states[b] = 6
-		case zero[b] && !touched[b]:
+		case zero[b]:
 			states[b] = 2
-		case n > 0 && n == min(v.BlockSize, v.Size-b*v.BlockSize)/v.LogicalSector:
+		}
+		if v.Locator == nil || states[b] == 2 {
+			continue
+		}
+		count, of := int64(0), int64(0)
+		for at := b * v.BlockSize; at < min(v.Size, (b+1)*v.BlockSize); at += v.LogicalSector {
+			of++
+			if own[at/v.LogicalSector] {
+				count++
+			}
+		}
+		if states[b] = 0; count == of {
 			states[b] = 6
-		case n > 0:
+		} else if count > 0 {
 			states[b] = 7
 		}
 	}
