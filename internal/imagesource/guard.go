@@ -59,6 +59,7 @@ func (g *guard) transport(template *http.Transport) *http.Transport {
 	}
 	t.DialTLSContext = nil
 	t.ForceAttemptHTTP2 = true
+	t.MaxIdleConnsPerHost = maxRequests // without it two would be kept, and the others made anew for each request
 	t.TLSHandshakeTimeout = 10 * time.Second
 	t.ResponseHeaderTimeout = time.Minute
 	return t

@@ -22,31 +22,30 @@ const (
 func openHTTPS(ctx context.Context, l Location, template *http.Transport, allowPrivate bool, reading reading) (*Object, error) {
 	guard := &guard{allowed: allowPrivate}
 	transport := guard.transport(template)
-	ctx, cancel := context.WithCancel(ctx)
-	release := func() {
-		cancel()
-		transport.CloseIdleConnections()
-	}
 	// Behind a proxy there is no connection that would show the address, and a server that is named by its address needs no look-up.
 	if addr := hostOf(l.URL); addr.IsValid() {
 		if err := guard.check(addr); err != nil {
-			release()
 			return nil, fmt.Errorf("%s: %w", l, err)
 		}
 	}
 	src := &httpsSource{location: l, client: &http.Client{Transport: transport, CheckRedirect: guard.checkRedirect}}
 	if err := src.open(ctx); err != nil {
-		release()
+		transport.CloseIdleConnections()
 		return nil, err
 	}
 	etag := src.etag
 	if !src.weak() {
 		etag = strings.Trim(etag, `"`)
 	}
-	return &Object{ReaderAt: reading(ctx, l, src.size, src.fetch), size: src.size, etag: etag, close: func() error { release(); return nil }}, nil
+	r := reading(ctx, l, src.size, src.fetch)
+	return &Object{ReaderAt: r, size: src.size, etag: etag, close: func() error {
+		r.close()
+		transport.CloseIdleConnections()
+		return nil
+	}}, nil
 }
 
-// httpsSource asks the same URL for every block and follows its redirects anew, because what they lead to is often signed for minutes only.
+// httpsSource asks the same URL for every range and follows its redirects anew, because what they lead to is often signed for minutes only.
 type httpsSource struct {
 	location Location
 	client   *http.Client
@@ -81,7 +80,7 @@ func (s *httpsSource) open(ctx context.Context) error {
 		if err != nil || s.size <= 0 {
 			return fmt.Errorf("%s: the server does not say how large the image is (Content-Range %q): copy the image into a bucket", s.location, got)
 		}
-		return checkContentRange(s.location, got, 0, 1, s.size)
+		return checkRangeAnswer(s.location, got, response.ContentLength, 0, 1, s.size)
 	case http.StatusRequestedRangeNotSatisfiable: // there is no first byte
 		return nil
 	case http.StatusOK:
@@ -92,36 +91,36 @@ func (s *httpsSource) open(ctx context.Context) error {
 	return s.statusError(response)
 }
 
-func (s *httpsSource) fetch(ctx context.Context, p []byte, off int64) error {
-	response, err := s.get(ctx, off, len(p))
+func (s *httpsSource) fetch(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+	response, err := s.get(ctx, off, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer response.Body.Close()
-	if response.StatusCode == http.StatusPreconditionFailed || response.StatusCode == http.StatusRequestedRangeNotSatisfiable {
-		return changed(s.location)
+	switch {
+	case response.StatusCode == http.StatusPreconditionFailed, response.StatusCode == http.StatusRequestedRangeNotSatisfiable,
+		response.StatusCode < 300 && !s.same(response.Header):
+		err = changed(s.location)
+	case response.StatusCode != http.StatusPartialContent:
+		err = s.statusError(response)
+	default:
+		err = checkRangeAnswer(s.location, response.Header.Get("Content-Range"), response.ContentLength, off, n, s.size)
 	}
-	if response.StatusCode < 300 && !s.same(response.Header) {
-		return changed(s.location)
+	if err != nil {
+		response.Body.Close()
+		return nil, err
 	}
-	if response.StatusCode != http.StatusPartialContent {
-		return s.statusError(response)
-	}
-	if err := checkContentRange(s.location, response.Header.Get("Content-Range"), off, len(p), s.size); err != nil {
-		return err
-	}
-	return readWhole(s.location, response.Body, p)
+	return response.Body, nil
 }
 
 // get sends one ranged request, again where the server was busy or out of reach for a moment.
-func (s *httpsSource) get(ctx context.Context, off int64, n int) (*http.Response, error) {
+func (s *httpsSource) get(ctx context.Context, off, n int64) (*http.Response, error) {
 	pause := httpsPause
 	for try := 1; ; try++ {
 		response, err := s.getOnce(ctx, off, n)
 		if err == nil && response.StatusCode != http.StatusTooManyRequests && response.StatusCode < 500 {
 			return response, nil
 		}
-		if try == blockTries || errors.Is(err, ErrPrivate) || errors.Is(err, errRedirect) {
+		if try == pageTries || errors.Is(err, ErrPrivate) || errors.Is(err, errRedirect) {
 			return response, err
 		}
 		if response != nil {
@@ -138,12 +137,12 @@ func (s *httpsSource) get(ctx context.Context, off int64, n int) (*http.Response
 	}
 }
 
-func (s *httpsSource) getOnce(ctx context.Context, off int64, n int) (*http.Response, error) {
+func (s *httpsSource) getOnce(ctx context.Context, off, n int64) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.location.URL, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot ask for it: %w", s.location, withoutURL(err))
 	}
-	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+int64(n)-1))
+	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
 	request.Header.Set("Accept-Encoding", "identity") // the ranges are those of the image, not of its compressed form
 	switch {
 	case s.etag != "" && !s.weak():
@@ -163,8 +162,7 @@ func (s *httpsSource) statusError(response *http.Response) error {
 	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
 	switch response.StatusCode {
 	case http.StatusOK:
-		return fmt.Errorf("%s: the server does not serve ranges (it answered a ranged request with the whole file): copy the image into a bucket",
-			s.location)
+		return fmt.Errorf("%s: the server answered a ranged request with the whole file: %w", s.location, errNoRanges)
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%s: %w: the server answered %s: correct the URL", s.location, ErrNotFound, response.Status)
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -40,7 +40,7 @@ func (o *Opener) Maps(bucket string) bool {
 
 // Open finds the object and notes its identity. The context also ends the reads of the object: cancel it and they fail.
 func (o *Opener) Open(ctx context.Context, l Location) (*Object, error) {
-	return o.open(ctx, l, newBlocks)
+	return o.open(ctx, l, newPages)
 }
 
 func (o *Opener) open(ctx context.Context, l Location, reading reading) (*Object, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 )
 
@@ -24,15 +23,13 @@ func (o *Opener) Look(ctx context.Context, l Location) (*Object, error) {
 	return o.open(ctx, l, newLook)
 }
 
-// fetch fills p from an offset of the object, whole. Its errors are complete sentences about the object.
-type fetch func(ctx context.Context, p []byte, off int64) error
-
 // reading makes a ReaderAt of ranged requests.
-type reading func(ctx context.Context, l Location, size int64, fetch fetch) io.ReaderAt
+type reading func(ctx context.Context, l Location, size int64, fetch fetch) ranged
 
 // look keeps what it has read, which is never more than its budget.
 type look struct {
 	ctx      context.Context
+	cancel   context.CancelCauseFunc
 	location Location
 	size     int64
 	fetch    fetch
@@ -42,9 +39,10 @@ type look struct {
 	blocks map[int64][]byte
 }
 
-func newLook(ctx context.Context, l Location, size int64, fetch fetch) io.ReaderAt {
+func newLook(ctx context.Context, l Location, size int64, fetch fetch) ranged {
 	// One byte less: openHTTPS has taken the first one.
-	return &look{ctx: ctx, location: l, size: size, fetch: fetch, left: lookBudget - 1, blocks: map[int64][]byte{}}
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &look{ctx: ctx, cancel: cancel, location: l, size: size, fetch: fetch, left: lookBudget - 1, blocks: map[int64][]byte{}}
 }
 
 func (k *look) ReadAt(p []byte, off int64) (int, error) {
@@ -76,6 +74,8 @@ func (k *look) ReadAt(p []byte, off int64) (int, error) {
 	return n, end
 }
 
+func (k *look) close() { k.cancel(errClosed) }
+
 // take fetches neighbouring blocks with one request. It is not repeated: what came of a broken one counts too, and who looks can do without.
 func (k *look) take(first, behind int64) error {
 	at := first * lookBlock
@@ -85,7 +85,12 @@ func (k *look) take(first, behind int64) error {
 	}
 	k.left -= length
 	b := make([]byte, length)
-	if err := k.fetch(k.ctx, b, at); err != nil {
+	body, err := k.fetch(k.ctx, at, length)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := readWhole(k.location, body, b); err != nil {
 		return err
 	}
 	for index := first; index < behind; index++ {

@@ -10,14 +10,20 @@ import (
 	"testing"
 )
 
+// asked is the range that a request is for.
+func asked(t *testing.T, r *http.Request) (from, to int64) {
+	t.Helper()
+	if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); err != nil {
+		t.Errorf("%s with the range %q: %v", r.Method, r.Header.Get("Range"), err)
+	}
+	return from, to
+}
+
 // spent adds up the ranges that a server was asked for.
 func spent(t *testing.T, requests []*http.Request) (total int64) {
 	t.Helper()
 	for _, r := range requests {
-		var from, to int64
-		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); err != nil {
-			t.Errorf("%s with the range %q: %v", r.Method, r.Header.Get("Range"), err)
-		}
+		from, to := asked(t, r)
 		total += to - from + 1
 	}
 	return total

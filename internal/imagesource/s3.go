@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -22,14 +23,14 @@ func openS3(ctx context.Context, client *s3.Client, l Location, reading reading)
 	if head.ContentLength == nil || *head.ContentLength < 0 {
 		return nil, fmt.Errorf("%s: S3 gave no size: the endpoint is not one of S3", l)
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	src := &s3Source{client: client, location: l, size: *head.ContentLength, etag: aws.ToString(head.ETag)}
+	r := reading(ctx, l, src.size, src.fetch)
 	return &Object{
-		ReaderAt:  reading(ctx, l, src.size, src.fetch),
+		ReaderAt:  r,
 		size:      src.size,
 		etag:      strings.Trim(src.etag, `"`),
 		versionID: aws.ToString(head.VersionId),
-		close:     func() error { cancel(); return nil },
+		close:     func() error { r.close(); return nil },
 	}, nil
 }
 
@@ -40,11 +41,11 @@ type s3Source struct {
 	etag     string
 }
 
-func (s *s3Source) fetch(ctx context.Context, p []byte, off int64) error {
+func (s *s3Source) fetch(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{
 		Bucket: &s.location.Bucket,
 		Key:    &s.location.Key,
-		Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+int64(len(p))-1)),
+		Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
 	}
 	if s.etag != "" {
 		in.IfMatch = &s.etag
@@ -52,18 +53,22 @@ func (s *s3Source) fetch(ctx context.Context, p []byte, off int64) error {
 	// A range has no checksum of its own; asking for one only logs warnings for multipart objects.
 	out, err := s.client.GetObject(ctx, in, func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired })
 	if err != nil {
-		return s3Error(ctx, s.client, s.location, err)
+		return nil, s3Error(ctx, s.client, s.location, err)
 	}
-	defer out.Body.Close()
-	// Some S3s ignore If-Match.
-	if s.etag != "" && aws.ToString(out.ETag) != s.etag {
-		return changed(s.location)
+	length := int64(-1)
+	if out.ContentLength != nil {
+		length = *out.ContentLength
 	}
 	// The SDK gives no status, but only a 206 has a Content-Range.
-	if err := checkContentRange(s.location, aws.ToString(out.ContentRange), off, len(p), s.size); err != nil {
-		return err
+	err = checkRangeAnswer(s.location, aws.ToString(out.ContentRange), length, off, n, s.size)
+	if s.etag != "" && aws.ToString(out.ETag) != s.etag { // some S3s ignore If-Match
+		err = changed(s.location)
 	}
-	return readWhole(s.location, out.Body, p)
+	if err != nil {
+		out.Body.Close()
+		return nil, err
+	}
+	return out.Body, nil
 }
 
 // s3Error says what S3's answer means. The answer to a HEAD has no body, so the status is all there is to go by.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
+
+// testSize is more than one request asks for, and less than is kept.
+const testSize = 4 << 20
 
 // fakeS3 serves objects by path, with ranges and ETags as http.ServeContent does them.
 type fakeS3 struct {
@@ -62,9 +66,24 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "<Error><Code>NoSuchKey</Code></Error>", http.StatusNotFound)
 		return
 	}
-	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
+	w.Header().Set("ETag", `"`+etagOf(content)+`"`)
 	w.Header().Set("X-Amz-Version-Id", "v1")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+var etags sync.Map // by the place of the content
+
+// etagOf hashes a content once.
+func etagOf(content []byte) string {
+	if len(content) == 0 {
+		return "empty"
+	}
+	known, ok := etags.Load(&content[0])
+	if !ok {
+		known = fmt.Sprintf("%x", sha256.Sum256(content))
+		etags.Store(&content[0], known)
+	}
+	return known.(string)
 }
 
 func startS3(t *testing.T, objects map[string][]byte) (*fakeS3, *Opener) {
@@ -92,8 +111,8 @@ func noise(n int) []byte {
 
 func TestS3Reads(t *testing.T) {
 	for name, content := range map[string][]byte{
-		"empty": {}, "one byte": {1}, "a block": noise(blockSize), "a block and a bit": noise(blockSize + 5),
-		"more than the cache": noise((blockCount+3)*blockSize - 1),
+		"empty": {}, "one byte": {1}, "a block": noise(testSize), "a block and a bit": noise(testSize + 5),
+		"more than the cache": noise(7*testSize - 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake, o := startS3(t, map[string][]byte{"/b/a%20b/é#?": content})
@@ -102,10 +121,10 @@ func TestS3Reads(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer shut(t, obj)
-			if want := fmt.Sprintf("%x", sha256.Sum256(content)); obj.Size() != int64(len(content)) || obj.ETag() != want || obj.VersionID() != "v1" {
+			if want := etagOf(content); obj.Size() != int64(len(content)) || obj.ETag() != want || obj.VersionID() != "v1" {
 				t.Errorf("size %d, etag %q, version %q", obj.Size(), obj.ETag(), obj.VersionID())
 			}
-			if n := len(content); n > 0 && n <= blockSize+5 {
+			if n := len(content); n > 0 && n <= testSize+5 {
 				checkReadAt(t, obj, content)
 			}
 			if got := readAll(t, obj); got != string(content) {
@@ -123,8 +142,8 @@ func TestS3Reads(t *testing.T) {
 	}
 }
 
-func TestS3SharesBlocks(t *testing.T) {
-	content := noise(3*blockSize + 100)
+func TestS3SharesPages(t *testing.T) {
+	content := noise(3*testSize + 100)
 	fake, o := startS3(t, map[string][]byte{"/b/k": content})
 	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
 	if err != nil {
@@ -141,14 +160,14 @@ func TestS3SharesBlocks(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// Four blocks fit, so however the readers interleave, none is fetched twice.
-	if n := len(fake.seen(http.MethodGet)); n != 4 {
-		t.Errorf("%d GETs for 4 blocks", n)
+	// All of it fits, so however the readers interleave, nothing is fetched twice.
+	if n := spent(t, fake.seen(http.MethodGet)); n != int64(len(content)) {
+		t.Errorf("%d bytes were asked for, the object has %d", n, len(content))
 	}
 }
 
 func TestS3ConcurrentRandomReads(t *testing.T) {
-	content := noise(8*blockSize + 17)
+	content := noise(8*testSize + 17)
 	_, o := startS3(t, map[string][]byte{"/b/k": content})
 	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
 	if err != nil {
@@ -172,47 +191,10 @@ func TestS3ConcurrentRandomReads(t *testing.T) {
 	wg.Wait()
 }
 
-func TestBlocksBoundMemory(t *testing.T) {
-	var mu sync.Mutex
-	inFlight, most := 0, 0
-	b, _ := newBlocks(t.Context(), Location{}, 100*blockSize, func(_ context.Context, p []byte, off int64) error {
-		mu.Lock()
-		inFlight++
-		most = max(most, inFlight)
-		mu.Unlock()
-		p[0] = byte(off / blockSize)
-		mu.Lock()
-		inFlight--
-		mu.Unlock()
-		return nil
-	}).(*blocks)
-	var wg sync.WaitGroup
-	for i := range 32 {
-		wg.Go(func() {
-			for j := range int64(100) {
-				index := (j + int64(i)*3) % 100
-				p := make([]byte, 1)
-				if _, err := b.ReadAt(p, index*blockSize); err != nil || p[0] != byte(index) {
-					t.Errorf("block %d: %v, %v", index, p, err)
-				}
-				b.mu.Lock()
-				if held := len(b.slots) + len(b.free); held > blockCount {
-					t.Errorf("%d blocks are held", held)
-				}
-				b.mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	if most > blockCount {
-		t.Errorf("%d fetches at a time", most)
-	}
-}
-
 func TestS3Changed(t *testing.T) {
 	for _, ignoresIfMatch := range []bool{false, true} {
 		t.Run(fmt.Sprintf("server ignores If-Match: %v", ignoresIfMatch), func(t *testing.T) {
-			fake, o := startS3(t, map[string][]byte{"/b/k": noise(2 * blockSize)})
+			fake, o := startS3(t, map[string][]byte{"/b/k": noise(2 * testSize)})
 			if ignoresIfMatch {
 				fake.answer = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("If-Match"); return false }
 			}
@@ -224,8 +206,8 @@ func TestS3Changed(t *testing.T) {
 			if _, err := obj.ReadAt(make([]byte, 10), 0); err != nil {
 				t.Fatal(err)
 			}
-			fake.put("/b/k", make([]byte, 2*blockSize))
-			_, err = obj.ReadAt(make([]byte, 10), blockSize)
+			fake.put("/b/k", make([]byte, 2*testSize))
+			_, err = obj.ReadAt(make([]byte, 10), testSize)
 			if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "s3://b/k") || !strings.Contains(err.Error(), "import again") {
 				t.Errorf("got %v", err)
 			}
@@ -303,18 +285,25 @@ func not(check func(error) bool) func(error) bool {
 
 // Taking the whole object, or another part of it, for the range would corrupt the image silently.
 func TestS3WrongRanges(t *testing.T) {
-	content := noise(2 * blockSize)
-	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"whole object": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) },
-		"shifted range": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Range", fmt.Sprintf("bytes 1-%d/%d", blockSize, len(content)))
-			w.WriteHeader(http.StatusPartialContent)
-			_, _ = w.Write(content[1 : blockSize+1])
+	content := noise(2 * testSize)
+	partial := func(w http.ResponseWriter, said string, body []byte) {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %s/%d", said, len(content)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(body)
+	}
+	for name, answer := range map[string]func(w http.ResponseWriter, from, to int64){
+		"whole object": func(w http.ResponseWriter, _, _ int64) { _, _ = w.Write(content) },
+		"shifted range": func(w http.ResponseWriter, from, to int64) {
+			partial(w, fmt.Sprintf("%d-%d", from+1, to+1), content[from+1:to+2])
 		},
-		"shorter range": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-9/%d", len(content)))
-			w.WriteHeader(http.StatusPartialContent)
-			_, _ = w.Write(content[:10])
+		"shorter range": func(w http.ResponseWriter, _, _ int64) { partial(w, "0-9", content[:10]) },
+		"whole object under the name of the range": func(w http.ResponseWriter, from, to int64) { partial(w, fmt.Sprintf("%d-%d", from, to), content) },
+		"one byte more": func(w http.ResponseWriter, from, to int64) {
+			partial(w, fmt.Sprintf("%d-%d", from, to), content[from:to+2])
+		},
+		"one byte more, of a length that it does not say": func(w http.ResponseWriter, from, to int64) {
+			w.Header().Set("Transfer-Encoding", "chunked")
+			partial(w, fmt.Sprintf("%d-%d", from, to), content[from:to+2])
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,8 +312,9 @@ func TestS3WrongRanges(t *testing.T) {
 				if r.Method != http.MethodGet {
 					return false
 				}
-				w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
-				answer(w, r)
+				w.Header().Set("ETag", `"`+etagOf(content)+`"`)
+				from, to := asked(t, r)
+				answer(w, from, to)
 				return true
 			}
 			obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
@@ -332,58 +322,74 @@ func TestS3WrongRanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer shut(t, obj)
-			if n, err := obj.ReadAt(make([]byte, 10), 0); err == nil || n != 0 || !strings.Contains(err.Error(), "does not serve ranges") {
-				t.Errorf("got %d bytes, %v", n, err)
+			for range 2 { // once and for all
+				if n, err := obj.ReadAt(make([]byte, 10), 0); err == nil || n != 0 || !strings.Contains(err.Error(), "does not serve ranges") {
+					t.Errorf("got %d bytes, %v", n, err)
+				}
+			}
+			if n := len(fake.seen(http.MethodGet)); n != 1 {
+				t.Errorf("%d requests", n)
 			}
 		})
 	}
 }
 
-func TestS3BrokenConnection(t *testing.T) {
-	content := noise(blockSize)
-	fake, o := startS3(t, map[string][]byte{"/b/k": content})
-	breaks := 2
-	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
-		fake.mu.Lock()
-		defer fake.mu.Unlock()
-		if r.Method != http.MethodGet || breaks == 0 {
+// breaking answers as many GETs as breaks says by a part of the range and the end of the connection.
+func (f *fakeS3) breaking(t *testing.T, content []byte, breaks *atomic.Int64, part int64) {
+	f.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || breaks.Add(-1) < 0 {
 			return false
 		}
-		breaks--
-		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(content)-1, len(content)))
-		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		from, to := asked(t, r)
+		w.Header().Set("ETag", `"`+etagOf(content)+`"`)
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, len(content)))
+		w.Header().Set("Content-Length", fmt.Sprint(to-from+1))
 		w.WriteHeader(http.StatusPartialContent)
-		_, _ = w.Write(content[:1000])
+		_, _ = w.Write(content[from:min(to+1, from+part)])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shut(t, obj)
-	if got := readAll(t, obj); got != string(content) {
-		t.Error("the bytes differ")
-	}
+}
 
-	again, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
-	if err != nil {
-		t.Fatal(err)
+func TestS3BrokenConnection(t *testing.T) {
+	content := noise(testSize)
+	read := func(t *testing.T, breaks, part int64) (got string, requests []*http.Request, err error) {
+		fake, o := startS3(t, map[string][]byte{"/b/k": content})
+		var left atomic.Int64
+		left.Store(breaks)
+		fake.breaking(t, content, &left, part)
+		obj, err := o.Open(t.Context(), Location{Bucket: "b", Key: "k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer shut(t, obj)
+		p := make([]byte, len(content))
+		n, err := obj.ReadAt(p, 0)
+		left.Store(0)
+		if n, err := obj.ReadAt(p, 0); n != len(p) || err != nil || !bytes.Equal(p, content) {
+			t.Errorf("what had failed is not asked for again: %d bytes, %v", n, err)
+		}
+		return string(p[:n]), fake.seen(http.MethodGet), err
 	}
-	defer shut(t, again)
-	fake.mu.Lock()
-	breaks = 100
-	fake.mu.Unlock()
-	if _, err := again.ReadAt(make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "try again later") {
-		t.Errorf("got %v", err)
-	}
-	fake.mu.Lock()
-	breaks = 0
-	fake.mu.Unlock()
-	if got := readAll(t, again); got != string(content) {
-		t.Error("a failed block is not asked for again")
-	}
+	t.Run("twice", func(t *testing.T) {
+		if got, _, err := read(t, pageTries-1, 1000); err != nil || got != string(content) {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+	})
+	t.Run("always", func(t *testing.T) {
+		if got, _, err := read(t, 1000, 1000); err == nil || got != "" && got != string(content) || !strings.Contains(err.Error(), "try again later") {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+	})
+	t.Run("always, and some pages arrive", func(t *testing.T) {
+		got, requests, err := read(t, 1000, 3*pageSize+1000)
+		if err != nil || got != string(content) {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+		if len(requests) < testSize/(4*pageSize) {
+			t.Errorf("only %d requests: nothing broke", len(requests))
+		}
+	})
 }
 
 func TestS3Cancelled(t *testing.T) {
