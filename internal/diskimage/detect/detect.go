@@ -116,7 +116,7 @@ func OpenBeside(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, err
 // Look is Open by headers and footers alone, for one who will not read the disk, and whose reader may be slow, or give a part of the file only: what
 // they say then stands, even where Check cannot be carried out.
 func Look(r io.ReaderAt, size int64, declared string) (*Image, error) {
-	return open(r, size, declared, openers{vhd.Look, vhdx.Look, vmdk.Open})
+	return open(r, size, declared, openers{vhd.Look, vhdx.Look, vmdk.Look})
 }
 
 // Check holds the tables of an image from Look against the file, without reading the disk.

@@ -22,9 +22,9 @@ func (i *Image) Check() error {
 }
 
 func (e *sparse) checkEnd() error {
-	var t tables
-	for index, passed := e.entries()-1, 0; index >= 0 && passed < maxChecked; index-- {
-		there, err := e.load(&t, index)
+	var c cursor
+	for index, passed := e.entries-1, 0; index >= 0 && passed < maxChecked; index-- {
+		there, err := e.load(&c, index)
 		if err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ func (e *sparse) checkEnd() error {
 			continue
 		}
 		passed++
-		if stores, err := e.checkTable(&t); stores || err != nil {
+		if stores, err := e.checkTable(&c); stores || err != nil {
 			return err
 		}
 	}
@@ -40,10 +40,10 @@ func (e *sparse) checkEnd() error {
 }
 
 // checkTable looks at the grain table at hand, and tells whether it stores a grain.
-func (e *sparse) checkTable(t *tables) (stores bool, err error) {
+func (e *sparse) checkTable(c *cursor) (stores bool, err error) {
 	last, place := int64(0), int64(-1)
-	for grain := t.index * e.perTable; grain < min((t.index+1)*e.perTable, e.grains()); grain++ {
-		k, at, err := e.decode(t, grain)
+	for grain := c.index * e.perTable; grain < min((c.index+1)*e.perTable, e.grains); grain++ {
+		k, at, err := e.decode(c, grain)
 		if err != nil {
 			return true, err
 		}

@@ -39,28 +39,31 @@ func openCOWD(f *file) (*sparse, []string, error) {
 	if grain == 0 || grain&(grain-1) != 0 || grain > maxPlainGrain/sectorSize {
 		return corrupt("grainSize", grain, fmt.Sprintf("it must be a power of two, of %d sectors at most", maxPlainGrain/sectorSize))
 	}
-	e := &sparse{
-		file: f, size: int64(capacity) * sectorSize, grain: int64(grain) * sectorSize, perTable: cowdTableEntries, width: 4,
-		directory: int64(directory) * sectorSize,
-		tableAt:   func(entry uint64) (int64, string) { return int64(entry) * sectorSize, "" },
-		grainAt: func(entry uint64) (kind, int64, string) {
-			switch {
-			case entry == 0:
-				return absent, 0, ""
-			case entry < cowdHeaderSize/sectorSize:
-				return absent, 0, "it points into the header"
-			}
-			return stored, int64(entry) * sectorSize, ""
-		},
+	e := newSparse(f, int64(capacity)*sectorSize, int64(grain)*sectorSize, cowdTableEntries, 4)
+	e.directory = int64(directory) * sectorSize
+	e.tableAt = func(entry uint64) (int64, string) {
+		if entry != 0 && entry < cowdHeaderSize/sectorSize {
+			return 0, "it points into the header"
+		}
+		return int64(entry) * sectorSize, ""
+	}
+	e.grainAt = func(entry uint64) (kind, int64, string) {
+		switch {
+		case entry == 0:
+			return absent, 0, ""
+		case entry < cowdHeaderSize/sectorSize:
+			return absent, 0, "it points into the header"
+		}
+		return stored, int64(entry) * sectorSize, ""
 	}
 	switch {
 	case e.directory < cowdHeaderSize:
 		return corrupt("gdOffset", directory, "it points into the header")
-	case int64(entries) < e.entries():
-		return corrupt("numGDEntries", entries, fmt.Sprintf("a capacity of %d sectors needs %d", capacity, e.entries()))
-	case !within(e.directory, 4*e.entries(), f.size):
+	case int64(entries) < e.entries:
+		return corrupt("numGDEntries", entries, fmt.Sprintf("a capacity of %d sectors needs %d", capacity, e.entries))
+	case !within(e.directory, 4*e.entries, f.size):
 		return corrupt("gdOffset", directory, fmt.Sprintf("a grain directory of %d entries there does not fit into the file of %d bytes: it was cut off",
-			e.entries(), f.size))
+			e.entries, f.size))
 	}
 	if flags&cowdInconsistent != 0 {
 		return e, []string{inUse}, nil

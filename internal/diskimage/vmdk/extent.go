@@ -38,15 +38,6 @@ const (
 	stored
 )
 
-// cursor is where a reader is in the extents of one disk. The zero value is ready; memory does not follow the length of anything.
-type cursor struct {
-	tables
-
-	flat     *file // the run of it that was found last
-	from, to int64
-	kind     kind
-}
-
 // flat is an extent whose bytes lie in a file as they are.
 type flat struct {
 	file *file
@@ -55,30 +46,10 @@ type flat struct {
 
 func (f flat) run(c *cursor, off, limit int64) (run, error) {
 	at := f.at + off
-	if c.flat != f.file || at < c.from || at >= c.to {
-		if err := c.findStored(f.file, at); err != nil {
-			return run{}, err
-		}
+	if err := c.known.find(f.file, at); err != nil {
+		return run{}, err
 	}
-	return run{kind: c.kind, at: at, length: min(limit, c.to-at)}, nil
-}
-
-// findStored looks whether a place in a file is stored, and how far that holds.
-func (c *cursor) findStored(f *file, at int64) error {
-	c.flat, c.from, c.to, c.kind = f, at, f.size, hole
-	for e, err := range diskimage.StoredRuns(f.ReaderAt, at, f.size-at) {
-		switch {
-		case err != nil:
-			c.flat = nil
-			return err
-		case e.Offset > at:
-			c.to = e.Offset
-		default:
-			c.to, c.kind = e.End(), stored
-		}
-		break //nolint:staticcheck // the first run decides
-	}
-	return nil
+	return run{kind: c.known.kind, at: at, length: min(limit, c.known.to-at)}, nil
 }
 
 func (f flat) read(_ *scratch, r run, _ int64, p []byte) error { return readFull(f.file, p, r.at) }
@@ -91,3 +62,40 @@ func (nothing) run(_ *cursor, _, limit int64) (run, error) {
 }
 
 func (nothing) read(*scratch, run, int64, []byte) error { return nil }
+
+// storedRun is a run of a file that is known to be stored, or to be a hole.
+type storedRun struct {
+	file     *file // nil: nothing is known
+	from, to int64
+	kind     kind
+}
+
+// find looks whether a place in a file is stored, and how far that holds, unless it is known.
+func (k *storedRun) find(f *file, at int64) error {
+	if k.file == f && k.from <= at && at < k.to {
+		return nil
+	}
+	*k = storedRun{f, at, f.size, hole}
+	for e, err := range diskimage.StoredRuns(f.ReaderAt, at, f.size-at) {
+		switch {
+		case err != nil:
+			k.file = nil
+			return err
+		case e.Offset > at:
+			k.to = e.Offset
+		default:
+			k.to, k.kind = e.End(), stored
+		}
+		break //nolint:staticcheck // the first run decides
+	}
+	return nil
+}
+
+// isHole tells whether a range of a file is known to be a hole as a whole.
+func (k *storedRun) isHole(f *file, at, length int64) (bool, error) {
+	if _, ok := f.ReaderAt.(diskimage.DataMap); !ok {
+		return false, nil
+	}
+	err := k.find(f, at)
+	return err == nil && k.kind == hole && length <= k.to-at, err
+}

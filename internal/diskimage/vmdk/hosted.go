@@ -42,14 +42,17 @@ func openHosted(f *file, head []byte) (hosted, error) {
 
 // extent is what the tables of a hosted sparse extent mean.
 func (h *header) extent(f *file) *sparse {
-	e := &sparse{
-		file: f, size: h.size(), grain: h.grainBytes(), perTable: int64(h.numGTEsPerGT), width: 4,
-		directory: int64(h.gdOffset) * sectorSize, compressed: h.compressed(), ended: h.footed,
-	}
+	e := newSparse(f, h.size(), h.grainBytes(), int64(h.numGTEsPerGT), 4)
+	e.directory, e.compressed, e.ended = int64(h.gdOffset)*sectorSize, h.compressed(), h.footed
 	if h.hasRedundantGD() {
 		e.redundant = int64(h.rgdOffset) * sectorSize
 	}
-	e.tableAt = func(entry uint64) (int64, string) { return int64(entry) * sectorSize, "" }
+	e.tableAt = func(entry uint64) (int64, string) {
+		if entry != 0 && entry < h.descriptorOffset+h.descriptorSize {
+			return 0, "it points into the descriptor"
+		}
+		return int64(entry) * sectorSize, ""
+	}
 	first, zeroGrains := h.firstGrain(), h.flags&flagZeroGrainGTE != 0
 	behind := "the header or the descriptor"
 	if !h.compressed() {

@@ -75,12 +75,12 @@ func openSESparse(f *file) (*sparse, []string, error) {
 		}
 		return int64(from) * sectorSize, size, nil
 	}
-	e := &sparse{file: f, size: int64(capacity) * sectorSize, grain: sesparseGrain * sectorSize, perTable: sesparseTableEntries, width: 8}
+	e := newSparse(f, int64(capacity)*sectorSize, sesparseGrain*sectorSize, sesparseTableEntries, 8)
 	volatile, _, err := part("volatile header", sesparseVolatile, 1)
 	if err != nil {
 		return nil, nil, err
 	}
-	if e.directory, _, err = part("grain directory", sesparseDirectory, uint64(divUp(8*e.entries(), sectorSize))); err != nil {
+	if e.directory, _, err = part("grain directory", sesparseDirectory, uint64(divUp(8*e.entries, sectorSize))); err != nil {
 		return nil, nil, err
 	}
 	tables, tablesSize, err := part("grain tables", sesparseTables, 0)
@@ -117,6 +117,7 @@ func openSESparse(f *file) (*sparse, []string, error) {
 			if index >= grainsSize/sesparseGrain {
 				return absent, 0, fmt.Sprintf("there is room for %d grains", grainsSize/sesparseGrain)
 			}
+			index = min(index, uint64(f.size)/(sesparseGrain*sectorSize)+1) // which is behind the file too, and does not overflow
 			return stored, grains + int64(index)*sesparseGrain*sectorSize, ""
 		}
 		return absent, 0, "its type must be 0 to 3"

@@ -14,6 +14,8 @@ type sparse struct {
 	grain      int64 // bytes
 	perTable   int64 // entries of a grain table
 	width      int64 // bytes of an entry, in the directory and in the tables
+	grains     int64 // how many there are
+	entries    int64 // how many the grain directory has
 	directory  int64 // where the grain directory is, in bytes
 	redundant  int64 // where its copy is; 0: there is none
 	compressed bool
@@ -26,10 +28,10 @@ type sparse struct {
 	grainAt func(entry uint64) (k kind, at int64, reason string)
 }
 
-func (e *sparse) grains() int64 { return divUp(e.size, e.grain) }
-
-// entries is the length of the grain directory.
-func (e *sparse) entries() int64 { return divUp(e.grains(), e.perTable) }
+func newSparse(f *file, size, grain, perTable, width int64) *sparse {
+	grains := divUp(size, grain)
+	return &sparse{file: f, size: size, grain: grain, perTable: perTable, width: width, grains: grains, entries: divUp(grains, perTable)}
+}
 
 // needed is how many bytes of a grain must be in the file. A compressed grain says itself how long it is; of the last one of an extent, the part
 // behind its size may be missing.
@@ -62,17 +64,17 @@ func (e *sparse) run(c *cursor, off, limit int64) (r run, err error) {
 // find is how a grain is stored, and the next grain that this does not tell of.
 func (e *sparse) find(c *cursor, grain int64) (k kind, at, next int64, err error) {
 	index := grain / e.perTable
-	there, err := e.load(&c.tables, index)
-	if !there || err != nil {
+	there, err := e.load(c, index)
+	if !there || err != nil || c.blank {
 		return absent, 0, (index + 1) * e.perTable, err
 	}
-	k, at, err = e.decode(&c.tables, grain)
+	k, at, err = e.decode(c, grain)
 	return k, at, grain + 1, err
 }
 
 // decode is the checked entry of a grain in the table at hand. Nothing that cannot be resolved is read as zeros.
-func (e *sparse) decode(t *tables, grain int64) (kind, int64, error) {
-	entry := e.entry(t.table, grain-t.index*e.perTable)
+func (e *sparse) decode(c *cursor, grain int64) (kind, int64, error) {
+	entry := e.entry(c.table, grain-c.index*e.perTable)
 	k, at, reason := e.grainAt(entry)
 	if reason == "" && k == stored && !within(at, e.needed(grain), e.file.size) {
 		reason = fmt.Sprintf("that sector is behind the end of the file of %d bytes: it was cut off, or damaged", e.file.size)
@@ -80,17 +82,25 @@ func (e *sparse) decode(t *tables, grain int64) (kind, int64, error) {
 			reason = fmt.Sprintf("the %d bytes there do not end inside the file of %d: it was cut off, or damaged", e.needed(grain), e.file.size)
 		}
 	}
+	if reason == "" && k == stored && e.overDirectory(at, e.needed(grain)) {
+		reason = "the grain there would lie over the grain directory"
+	}
 	if reason != "" {
-		return absent, 0, e.entryError(t, grain, entry, reason)
+		return absent, 0, e.entryError(c, grain, entry, reason)
 	}
 	return k, at, nil
 }
 
+// overDirectory tells whether something in the file lies over the grain directory.
+func (e *sparse) overDirectory(at, length int64) bool {
+	return at < e.directory+e.width*e.entries && e.directory < at+length
+}
+
 // entryError blames the entry of a grain in the table at hand.
-func (e *sparse) entryError(t *tables, grain int64, entry uint64, reason string) error {
+func (e *sparse) entryError(c *cursor, grain int64, entry uint64, reason string) error {
 	return &diskimage.CorruptError{
 		Format: format, Structure: "grain table", Field: fmt.Sprintf("entry of grain %d", grain),
-		Offset: t.at + e.width*(grain-t.index*e.perTable), Value: entry, Reason: reason,
+		Offset: c.at + e.width*(grain-c.index*e.perTable), Value: entry, Reason: reason,
 	}
 }
 

@@ -1,6 +1,7 @@
 package vmdk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -10,9 +11,12 @@ import (
 // windowBytes is how much of a grain directory is looked at together: memory does not follow the directory's length.
 const windowBytes = 4096
 
-// tables are the parts of the two levels of tables of a sparse extent that one reader has at hand.
-type tables struct {
-	of *sparse // whose they are
+var blankTable [max(maxGrainTableEntries*4, cowdTableEntries*4, sesparseTableEntries*8)]byte
+
+// cursor is what a reader has at hand of the extents of one disk: parts of the two levels of tables of a sparse one, and what is known of the holes of
+// a file. The zero value is ready; memory does not follow the length of anything.
+type cursor struct {
+	of *sparse // whose tables they are
 
 	window    []byte // of the directory; empty: none
 	first     int64  // index of its first entry
@@ -21,7 +25,10 @@ type tables struct {
 	table []byte // empty: none
 	index int64  // of the table
 	at    int64  // where it is in the file
+	blank bool   // it has no entry that is not 0
 	copy  []byte // of the table, for a look
+
+	known storedRun
 }
 
 // entry is entry k of a part of the directory or of a table.
@@ -33,21 +40,32 @@ func (e *sparse) entry(b []byte, k int64) uint64 {
 }
 
 // load brings a grain table to hand, and tells whether there is one.
-func (e *sparse) load(t *tables, index int64) (there bool, err error) {
-	if t.of == e && t.index == index && len(t.table) > 0 {
+func (e *sparse) load(c *cursor, index int64) (there bool, err error) {
+	if c.of == e && c.index == index && len(c.table) > 0 {
 		return true, nil
 	}
-	at, err := e.tablePlace(t, index)
+	at, err := e.tablePlace(c, index)
 	if err != nil || at == 0 {
 		return false, err
 	}
-	if t.table, err = e.fill(t.table, at, e.perTable*e.width); err != nil {
+	n := e.perTable * e.width
+	empty, err := c.known.isHole(e.file, at, n)
+	switch {
+	case err != nil:
+	case empty:
+		c.table = room(c.table, n)
+		clear(c.table)
+	default:
+		c.table, err = e.fill(c.table, at, n)
+	}
+	if err != nil {
+		c.table = c.table[:0]
 		return false, fmt.Errorf("read grain table %d at byte %d: %w", index, at, err)
 	}
-	t.index, t.at = index, at
+	c.index, c.at, c.blank = index, at, empty || bytes.Equal(c.table, blankTable[:n])
 	if e.redundant != 0 {
-		if err := e.compareRedundantTable(t); err != nil {
-			t.table = t.table[:0]
+		if err := e.compareRedundantTable(c); err != nil {
+			c.table = c.table[:0]
 			return false, err
 		}
 	}
@@ -55,12 +73,15 @@ func (e *sparse) load(t *tables, index int64) (there bool, err error) {
 }
 
 // tablePlace is where a grain table is, checked; 0 for one that is absent.
-func (e *sparse) tablePlace(t *tables, index int64) (int64, error) {
-	entry, err := e.directoryEntry(t, index)
+func (e *sparse) tablePlace(c *cursor, index int64) (int64, error) {
+	entry, err := e.directoryEntry(c, index)
 	if err != nil {
 		return 0, err
 	}
 	at, reason := e.tableAt(entry)
+	if reason == "" && at != 0 && e.overDirectory(at, e.perTable*e.width) {
+		reason = "the grain table there would lie over the directory"
+	}
 	if reason == "" && at != 0 && !within(at, e.perTable*e.width, e.file.size) {
 		reason = fmt.Sprintf("a grain table at that sector does not fit into the file of %d bytes: it was cut off, or damaged", e.file.size)
 	}
@@ -77,29 +98,29 @@ func (e *sparse) directoryError(index int64, entry uint64, reason string) error 
 	}
 }
 
-func (e *sparse) directoryEntry(t *tables, index int64) (uint64, error) {
-	if k := index - t.first; t.of != e || k < 0 || k*e.width >= int64(len(t.window)) {
-		if err := e.loadWindow(t, index); err != nil {
+func (e *sparse) directoryEntry(c *cursor, index int64) (uint64, error) {
+	if k := index - c.first; c.of != e || k < 0 || k*e.width >= int64(len(c.window)) {
+		if err := e.loadWindow(c, index); err != nil {
 			return 0, err
 		}
 	}
-	return e.entry(t.window, index-t.first), nil
+	return e.entry(c.window, index-c.first), nil
 }
 
-func (e *sparse) loadWindow(t *tables, index int64) (err error) {
-	if t.of != e {
-		t.of, t.table = e, t.table[:0]
+func (e *sparse) loadWindow(c *cursor, index int64) (err error) {
+	if c.of != e {
+		c.of, c.table = e, c.table[:0]
 	}
 	per := windowBytes / e.width
-	t.first = index - index%per
-	n := e.width * min(per, e.entries()-t.first)
-	at := e.directory + e.width*t.first
-	if t.window, err = e.fill(t.window, at, n); err != nil {
+	c.first = index - index%per
+	n := e.width * min(per, e.entries-c.first)
+	at := e.directory + e.width*c.first
+	if c.window, err = e.fill(c.window, at, n); err != nil {
 		return fmt.Errorf("read the grain directory at byte %d: %w", at, err)
 	}
 	if e.redundant != 0 {
-		if err := e.compareRedundant(t); err != nil {
-			t.window = t.window[:0]
+		if err := e.compareRedundant(c); err != nil {
+			c.window = c.window[:0]
 			return err
 		}
 	}
@@ -107,34 +128,34 @@ func (e *sparse) loadWindow(t *tables, index int64) (err error) {
 }
 
 // compareRedundant guards against a primary entry that was zeroed: it would read as silent zeros, as it does elsewhere.
-func (e *sparse) compareRedundant(t *tables) (err error) {
-	at := e.redundant + e.width*t.first
-	if t.redundant, err = e.fill(t.redundant, at, int64(len(t.window))); err != nil {
+func (e *sparse) compareRedundant(c *cursor) (err error) {
+	at := e.redundant + e.width*c.first
+	if c.redundant, err = e.fill(c.redundant, at, int64(len(c.window))); err != nil {
 		return fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
 	}
-	for k := range int64(len(t.window)) / e.width {
-		entry, redundant := e.entry(t.window, k), e.entry(t.redundant, k)
+	for k := range int64(len(c.window)) / e.width {
+		entry, redundant := e.entry(c.window, k), e.entry(c.redundant, k)
 		if entry == 0 && redundant != 0 {
-			return e.directoryError(t.first+k, entry, fmt.Sprintf("the redundant directory has a grain table there, at sector %d", redundant))
+			return e.directoryError(c.first+k, entry, fmt.Sprintf("the redundant directory has a grain table there, at sector %d", redundant))
 		}
 	}
 	return nil
 }
 
 // compareRedundantTable guards the entries of the grain table at hand in the same way, where the redundant directory has a table of its own.
-func (e *sparse) compareRedundantTable(t *tables) (err error) {
-	n := min(e.perTable, e.grains()-t.index*e.perTable)
-	at, _ := e.tableAt(e.entry(t.redundant, t.index-t.first))
-	if at == 0 || at == t.at || !within(at, e.width*n, e.file.size) {
+func (e *sparse) compareRedundantTable(c *cursor) (err error) {
+	n := min(e.perTable, e.grains-c.index*e.perTable)
+	at, _ := e.tableAt(e.entry(c.redundant, c.index-c.first))
+	if at == 0 || at == c.at || !within(at, e.width*n, e.file.size) {
 		return nil // the primary one is sound, and rules
 	}
-	if t.copy, err = e.fill(t.copy, at, e.width*n); err != nil {
-		return fmt.Errorf("read redundant grain table %d at byte %d: %w", t.index, at, err)
+	if c.copy, err = e.fill(c.copy, at, e.width*n); err != nil {
+		return fmt.Errorf("read redundant grain table %d at byte %d: %w", c.index, at, err)
 	}
 	for k := range n {
-		entry, redundant := e.entry(t.table, k), e.entry(t.copy, k)
-		if entry == gteAbsent && redundant != gteAbsent {
-			return e.entryError(t, t.index*e.perTable+k, entry,
+		entry, redundant := e.entry(c.table, k), e.entry(c.copy, k)
+		if entry == 0 && redundant != 0 {
+			return e.entryError(c, c.index*e.perTable+k, entry,
 				fmt.Sprintf("the redundant table has a grain there, at sector %d; repair the disk (vmware-vdiskmanager -R)", redundant))
 		}
 	}
@@ -143,10 +164,7 @@ func (e *sparse) compareRedundantTable(t *tables) (err error) {
 
 // fill reads n bytes into b, which grows where it must; empty after an error.
 func (e *sparse) fill(b []byte, at, n int64) ([]byte, error) {
-	if int64(cap(b)) < n {
-		b = make([]byte, n)
-	}
-	b = b[:n]
+	b = room(b, n)
 	if err := readFull(e.file, b, at); err != nil {
 		return b[:0], err
 	}

@@ -27,6 +27,23 @@ type Image struct {
 // OpenBeside is Open for an image that may name other files: the extents of its disk, and the disk that it is a delta of. They are opened through
 // beside, by names in the image's own directory only, and closed with the image.
 func OpenBeside(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, error) {
+	i, err := open(r, size, beside)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.verify(); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	return i, nil
+}
+
+// Open opens a disk in one file. r belongs to the caller.
+func Open(r io.ReaderAt, size int64) (*Image, error) { return OpenBeside(r, size, nil) }
+
+// Look is Open by headers, footer and descriptor alone. Check holds the last tables against the file; no others are, and the disk must not be read.
+func Look(r io.ReaderAt, size int64) (*Image, error) { return open(r, size, nil) }
+
+func open(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, error) {
 	o := opening{beside: beside}
 	i := &Image{idle: make(chan *scratch, maxIdle)}
 	err := o.open(&file{r, size, ""})
@@ -36,9 +53,6 @@ func OpenBeside(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, err
 	}
 	return i, nil
 }
-
-// Open opens a disk in one file. r belongs to the caller.
-func Open(r io.ReaderAt, size int64) (*Image, error) { return OpenBeside(r, size, nil) }
 
 // Size is the sum of the extents, in bytes; of a disk in one file, the capacity in its header.
 func (i *Image) Size() int64 { return i.chain[0].size }

@@ -1,0 +1,375 @@
+package vmdk_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/vmdk"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+// long is a file that goes on with zeros as far as a test wants, without being there.
+type long struct {
+	data  []byte
+	size  int64
+	reads int64
+	bytes int64
+}
+
+func (l *long) ReadAt(p []byte, at int64) (int, error) {
+	l.reads++
+	l.bytes += int64(len(p))
+	clear(p)
+	if at < int64(len(l.data)) {
+		copy(p, l.data[at:])
+	}
+	return len(p), nil
+}
+
+func (l *long) Size() int64  { return l.size }
+func (l *long) Close() error { return nil }
+
+// bounded opens an image that is refused, or walked: neither memory nor reading follows what it claims.
+func bounded(t *testing.T, l *long, beside diskimage.Opener, maxBytes int64) error {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	img, err := vmdk.OpenBeside(l, l.size, beside)
+	if err == nil {
+		for _, err = range img.Extents() {
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if total := after.TotalAlloc - before.TotalAlloc; total > 64<<20 {
+		t.Errorf("allocated %d MiB in all, more than 64", total>>20)
+	}
+	if l.bytes > maxBytes {
+		t.Errorf("%d reads of %d bytes, more than %d", l.reads, l.bytes, maxBytes)
+	}
+	if err != nil {
+		typed(t, err)
+	}
+	return err
+}
+
+// One small table, or one grain, in many places of the disk.
+func TestSharedTables(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		stream bool
+		change func(v *testimage.VMDK)
+		damage func(s *testimage.Stream)
+		want   string // empty: it is sound
+	}{
+		{"a table twice", false, nil, func(s *testimage.Stream) { put32(s.Data, s.GD+8, uint32(s.GT[0]/512)) }, "grain directory at byte 1544, entry 2 = 4: another entry leads to the same place"},
+		{"a table twice, in a stream", true, nil, func(s *testimage.Stream) { put32(s.Data, s.GD+8, uint32(s.GT[0]/512)) }, "another entry leads to the same place"},
+		{"tables that overlap", false, func(v *testimage.VMDK) { v.GTEs = 512; v.Size = 1500 * 4096 }, func(s *testimage.Stream) { put32(s.Data, s.GD+8, uint32(s.GT[1]/512+1)) },
+			"it lies over another one, which begins less than 2048 bytes before it"},
+		{"tables that overlap, in a stream", true, func(v *testimage.VMDK) { v.GTEs = 512; v.Size = 1500 * 4096 }, func(s *testimage.Stream) { put32(s.Data, s.GD+8, uint32(s.GT[1]/512+1)) },
+			"it lies over another one"},
+		{"a table over the directory", false, nil, func(s *testimage.Stream) { put32(s.Data, s.GD, uint32(s.GD/512)) }, "would lie over the directory"},
+		{"a table in the descriptor", false, func(v *testimage.VMDK) { v.Descriptor = "" }, func(s *testimage.Stream) { put32(s.Data, s.GD, 1) }, "it points into the descriptor"},
+		{"a grain twice", false, nil, func(s *testimage.Stream) { put32(s.Data, s.GT[1], uint32(s.Grain[0]/512)) }, "entry of grain 16 = 8: another entry leads to the same place"},
+		{"a grain twice in a table", false, nil, func(s *testimage.Stream) { copy(s.Data[s.GT[0]+4:s.GT[0]+8], s.Data[s.GT[0]:]) }, "entry of grain 1 = 8: another entry leads to the same place"},
+		{"grains that overlap", false, nil, func(s *testimage.Stream) { put32(s.Data, s.GT[1], uint32(s.Grain[0]/512+1)) }, "entry of grain 16 = 9: it lies over another one, which begins less than 4096 bytes before it"},
+		{"grains that overlap by a sector", false, nil, func(s *testimage.Stream) {
+			put32(s.Data, s.GT[1], uint32(s.Grain[20]/512+7))
+			put32(s.Data, s.GT[1]+4*5, 0)
+		}, "entry of grain 16 = "},
+		{"grains that touch", false, nil, func(s *testimage.Stream) {
+			put32(s.Data, s.GT[2]+4*7, 0) // the last one gives room
+			for k := range int64(39) {
+				put32(s.Data, s.GT[k/16]+4*(k%16), uint32(s.Grain[38-k]/512+1))
+			}
+		}, ""},
+		{"grains out of step", false, nil, func(s *testimage.Stream) {
+			put32(s.Data, s.GT[2]+4*6, uint32(s.Grain[38]/512+1))
+			put32(s.Data, s.GT[2]+4*7, 0)
+		}, ""},
+		{"a grain over a table behind the grains", false, nil, func(s *testimage.Stream) {
+			table := bytes.Clone(s.Data[s.GT[2] : s.GT[2]+64])
+			put32(table, 4*7, 0)
+			copy(s.Data[s.Grain[39]+3584:], table)
+			put32(s.Data, s.GD+8, uint32(s.Grain[39]/512+7))
+			put32(s.Data, s.GT[0], uint32(s.Grain[39]/512))
+		}, "grain directory at byte 1544, entry 2 = 327: what lies there lies over a grain of 4096 bytes"},
+		{"a table between the grains", false, nil, func(s *testimage.Stream) {
+			table := bytes.Clone(s.Data[s.GT[2] : s.GT[2]+64])
+			put32(table, 0, 0) // grain 32 gives room
+			put32(table, 4*7, 0)
+			copy(s.Data[s.Grain[32]+3584:], table)
+			put32(s.Data, s.GD+8, uint32(s.Grain[32]/512+7))
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := testimage.VMDK{Size: 40 * 4096, GrainSectors: 8, GTEs: 16, Layout: testimage.GDInFront, Descriptor: "RW 8 SPARSE \"x\""}
+			if c.change != nil {
+				c.change(&v)
+			}
+			run := testimage.Run{Data: pattern(int(v.Size), 1)}
+			s := v.BuildSparse(run)
+			if c.stream {
+				s = v.Build(run)
+			}
+			c.damage(s)
+			_, err := open(s.Data)
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("opened as if it were sound")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %q lacks %q", err, c.want)
+			}
+			typed(t, err)
+		})
+	}
+}
+
+// A file of some KiB that claims 2 TiB by one table for all of them, or by one grain.
+func TestSmallFileLargeDisk(t *testing.T) {
+	const size = 2 << 40
+	for _, compressed := range []bool{false, true} {
+		v := testimage.VMDK{Size: size, GrainSectors: 4096, Descriptor: "RW 8 SPARSE \"x\""} // 2048 tables
+		one := testimage.Run{Data: pattern(2<<20, 1)}
+		var s *testimage.Stream
+		if compressed {
+			v.Layout = testimage.GDPatched
+			s = v.Build(one)
+		} else {
+			s = v.BuildSparse(one)
+		}
+		for k := range int64(2048) {
+			put32(s.Data, s.GD+4*k, uint32(s.GT[0]/512))
+		}
+		for k := range int64(512) {
+			put32(s.Data, s.GT[0]+4*k, uint32(s.Grain[0]/512))
+		}
+		if err := bounded(t, &long{data: s.Data, size: int64(len(s.Data))}, nil, 64<<10); err == nil || !strings.Contains(err.Error(), "another entry leads to the same place") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// The map of a file that is too long for it is made piece by piece; what lies over the edge of two pieces is seen.
+func TestOverlapsInLongFiles(t *testing.T) {
+	const piece = 1 << 27 // sectors; grains that are out of step make the unit a sector
+	v := testimage.VMDK{Size: 16 * 4096, GrainSectors: 8, GTEs: 16, Descriptor: "RW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	set := func(entries ...uint32) *long {
+		for k, e := range entries {
+			put32(s.Data, s.GT[0]+4*int64(k), e)
+		}
+		return &long{data: s.Data, size: 2 << 40}
+	}
+	const low = 1001
+	for _, c := range []struct {
+		entries []uint32
+		want    string
+	}{
+		{[]uint32{low, 1<<32 - 8, 3*piece + low, piece + low - 8, piece + low, 2*piece + low - 3, 2*piece + low + 5}, ""},
+		{[]uint32{low, 1<<32 - 8, 2*piece + low - 7, 2*piece + low}, fmt.Sprintf("entry of grain 3 = %d: it lies over another one", 2*piece+low)},
+		{[]uint32{1<<32 - 8, low, 2*piece + low + 100, low + 8, 2*piece + low + 100}, fmt.Sprintf("entry of grain 4 = %d: another entry", 2*piece+low+100)},
+		{[]uint32{1<<32 - 8, low, 1<<32 - 15}, "entry of grain 0 = 4294967288: it lies over another one"},
+	} {
+		err := bounded(t, set(append(c.entries, make([]uint32, 16-len(c.entries))...)...), nil, 1<<20)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%d: %v, want %q", c.entries, err, c.want)
+		}
+	}
+}
+
+// Against the obvious way to do it, over any places.
+func TestAnyOverlap(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	found := 0
+	for range 300 {
+		v := testimage.VMDK{Size: 24 * 4096, GrainSectors: 8, GTEs: 8, Descriptor: "RW 8 SPARSE \"x\""}
+		s := v.BuildSparse()
+		room := int64(20 + r.IntN(2000)) // in sectors, behind the tables
+		s.Data = append(s.Data, make([]byte, 512*room)...)
+		first := (int64(len(s.Data)) - 512*room) / 512
+		step := int64(1) << r.IntN(4)
+		var taken []int64
+		want := false
+		for k := range int64(24) {
+			if r.IntN(3) == 0 {
+				continue
+			}
+			at := first + r.Int64N(max(1, (room-8)/step))*step
+			for _, other := range taken {
+				want = want || at-other < 8 && other-at < 8
+			}
+			taken = append(taken, at)
+			put32(s.Data, s.GT[k/8]+4*(k%8), uint32(at))
+		}
+		_, err := open(s.Data)
+		if (err != nil) != want {
+			t.Fatalf("grains at %d, step %d: %v, want an overlap: %v", taken, step, err, want)
+		}
+		if want {
+			found++
+		}
+	}
+	if found < 30 || found > 270 {
+		t.Errorf("%d of 300 overlap", found)
+	}
+}
+
+// A full disk of small grains in any order is the most that there is to keep.
+func TestMemoryOfOverlaps(t *testing.T) {
+	const grains = 1 << 20
+	v := testimage.VMDK{Size: grains * 4096, GrainSectors: 8, Descriptor: "RW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	first := int64(len(s.Data)) / 512
+	for k, place := range rand.New(rand.NewPCG(1, 1)).Perm(grains) {
+		put32(s.Data, s.GT[int64(k)/512]+4*int64(k%512), uint32(first+int64(place)*8))
+	}
+	l := &long{data: s.Data, size: first*512 + grains*4096}
+	if err := bounded(t, l, nil, 4*int64(len(s.Data))); err != nil {
+		t.Error(err)
+	}
+}
+
+// Descriptors that are full of lines.
+func TestLongDescriptors(t *testing.T) {
+	fill := func(line string) []byte {
+		return []byte("createType=\"custom\"\nparentCID=ffffffff\n" + strings.Repeat(line+"\n", (1<<20-100)/(len(line)+1)))
+	}
+	for _, c := range []struct{ line, want string }{
+		{"RW 1 ZERO", "more than 4096 extents"},
+		{`RW 1 FLAT "a" 0`, "more than 4096 extents"},
+		{"RW", "more than 4096 extents"},
+		{"x", "neither a comment"},
+		{"", "there is none"},
+		{"a=b", "there is none"},
+	} {
+		data := fill(c.line)
+		opened := 0
+		beside := func(string) (diskimage.File, error) { opened++; return nil, fs.ErrNotExist }
+		err := bounded(t, &long{data: data, size: int64(len(data))}, beside, 4<<20)
+		if err == nil || !strings.Contains(err.Error(), c.want) || opened > 0 {
+			t.Errorf("%q: %v, %d files opened", c.line, err, opened)
+		}
+	}
+}
+
+// What was opened is closed when opening fails in the middle, and with the image.
+func TestClose(t *testing.T) {
+	f, _ := pair(func(_, _ *testimage.VMDK) {})
+	f["c.vmdk"] = pattern(4096, 1)
+	f["base.vmdk"] = []byte(testimage.Descriptor{CreateType: "custom", CID: "abc", Extents: []string{`RW 8 FLAT "c.vmdk" 0`, `RW 8 FLAT "gone.vmdk" 0`}}.String())
+	left := 0
+	beside := func(name string) (diskimage.File, error) {
+		file, err := f.opener()(name)
+		if err != nil {
+			return nil, err
+		}
+		left++
+		return closing{file, &left}, nil
+	}
+	image := bytes.NewReader(f["disk.vmdk"])
+	if _, err := vmdk.OpenBeside(image, image.Size(), beside); err == nil || !strings.Contains(err.Error(), `"gone.vmdk", is not there`) || left != 0 {
+		t.Errorf("%v; %d files are open", err, left)
+	}
+	f["gone.vmdk"] = f["c.vmdk"]
+	img, err := vmdk.OpenBeside(image, image.Size(), beside)
+	if err != nil || left != 3 {
+		t.Fatalf("%v; %d files are open", err, left)
+	}
+	if err := img.Close(); !errors.Is(err, errClosing) || left != 0 {
+		t.Errorf("%v; %d files are open", err, left)
+	}
+	if err := img.Close(); err != nil || left != 0 {
+		t.Errorf("closed again: %v, %d", err, left)
+	}
+}
+
+var errClosing = errors.New("it was read only")
+
+type closing struct {
+	diskimage.File
+
+	left *int
+}
+
+func (c closing) Close() error {
+	*c.left--
+	return errClosing
+}
+
+// Nothing is allocated for a grain, in any kind of extent or in a chain.
+func TestAllocations(t *testing.T) {
+	scattered := func(v testimage.VMDK) []testimage.Run {
+		var runs []testimage.Run
+		unit := v.GrainSectors * 512
+		for at := int64(0); at+unit <= v.Size; at += 2 * unit {
+			runs = append(runs, testimage.Run{Offset: at, Data: pattern(int(unit), 1)})
+		}
+		return runs
+	}
+	const parent = "parentCID=1\nparentFileNameHint=\"base.vmdk\"\ncreateType=\"monolithicSparse\"\n"
+	for name, make := range map[string]func(grains int64) files{
+		"monolithicSparse": func(n int64) files {
+			v := testimage.VMDK{Size: n * 4096, GrainSectors: 8}
+			return files{"disk.vmdk": v.BuildSparse(scattered(v)...).Data}
+		},
+		"streamOptimized": func(n int64) files {
+			v := testimage.VMDK{Size: n * 4096, GrainSectors: 8}
+			return files{"disk.vmdk": v.Build(scattered(v)...).Data}
+		},
+		"vmfsSparse": func(n int64) files {
+			v := testimage.VMDK{Size: n * 512, GrainSectors: 1}
+			return withESX("vmfsSparse", "VMFSSPARSE", v.BuildCOWD(scattered(v)...).Data, int(v.Size))
+		},
+		"seSparse": func(n int64) files {
+			v := testimage.VMDK{Size: n * 4096, GrainSectors: 8}
+			return withESX("seSparse", "SESPARSE", v.BuildSESparse(scattered(v)...).Data, int(v.Size))
+		},
+		"delta of a flat disk": func(n int64) files {
+			v := testimage.VMDK{Size: n * 4096, GrainSectors: 8, Descriptor: parent}
+			return files{
+				"disk.vmdk": v.BuildSparse(scattered(v)...).Data,
+				"base.vmdk": []byte(testimage.Descriptor{CreateType: "vmfs", CID: "1", Extents: []string{fmt.Sprintf(`RW %d VMFS "flat"`, n*8)}}.String()),
+				"flat":      pattern(int(n*4096), 1),
+			}
+		},
+	} {
+		var allocated [2]float64
+		for k, grains := range []int64{64, 1024} {
+			img, err := make(grains).open()
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			buf := bytes.Repeat([]byte{0}, int(img.Size()))
+			allocated[k] = testing.AllocsPerRun(10, func() {
+				for e, err := range img.Extents() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if name == "streamOptimized" { // the inflater allocates
+						continue
+					}
+					if _, err := img.ReadAt(buf[:e.Length], e.Offset); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+		if allocated[1] > allocated[0]+10 {
+			t.Errorf("%s: %v allocations for 64 grains, %v for 1024", name, allocated[0], allocated[1])
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package vmdk
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// bitmapBits bounds the memory of a look for overlaps: 16 MiB. In the usual geometry that is one look at 8 TiB of grains.
+const bitmapBits = 16 << 20 * 8
+
+// verify walks the tables of all extents once. Two entries with one table, or one grain, are refused: no writer makes them, one small file would be a
+// disk of any size, and one of the two reads as something that it never held. Grains that are compressed have their place in the disk with them, which
+// is looked at when they are read.
+func (i *Image) verify() error {
+	for _, d := range i.chain {
+		for k := range d.parts {
+			if e, ok := d.parts[k].extent.(*sparse); ok {
+				if err := e.verify(); err != nil {
+					return d.blame(&d.parts[k], err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (e *sparse) verify() error {
+	var c cursor
+	tables := places{
+		length: e.perTable * e.width,
+		walk:   func(visit func(n, at int64) error) error { return e.eachTable(&c, visit) },
+		refuse: func(n int64, reason string) error {
+			entry, err := e.directoryEntry(&c, n)
+			if err != nil {
+				return err
+			}
+			return e.directoryError(n, entry, reason)
+		},
+	}
+	if err := tables.survey(); err != nil {
+		return err
+	}
+	if err := tables.check(nil); err != nil || e.compressed {
+		return err
+	}
+	grains := places{
+		length: e.grain,
+		walk:   func(visit func(n, at int64) error) error { return e.eachGrain(&c, visit) },
+		refuse: func(n int64, reason string) error {
+			return e.entryError(&c, n, e.entry(c.table, n-c.index*e.perTable), reason)
+		},
+	}
+	if err := grains.survey(); err != nil {
+		return err
+	}
+	// Tables lie in front of all grains, or where there was room when they were needed (COWD).
+	if grains.count == 0 || grains.low >= tables.high+tables.length {
+		return grains.check(nil)
+	}
+	return grains.check(&tables)
+}
+
+// eachTable visits the tables that are there.
+func (e *sparse) eachTable(c *cursor, visit func(n, at int64) error) error {
+	for index := range e.entries {
+		at, err := e.tablePlace(c, index)
+		if err == nil && at != 0 {
+			err = visit(index, at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachGrain visits the grains that are stored.
+func (e *sparse) eachGrain(c *cursor, visit func(n, at int64) error) error {
+	for grain := int64(0); grain < e.grains; {
+		k, at, next, err := e.find(c, grain)
+		if err == nil && k == stored {
+			err = visit(grain, at)
+		}
+		if err != nil {
+			return err
+		}
+		grain = next
+	}
+	return nil
+}
+
+// places are the beginnings of things of one length in a file, all in bytes.
+type places struct {
+	length int64
+	walk   func(visit func(n, at int64) error) error
+	refuse func(n int64, reason string) error // the n-th, while it is visited
+
+	count, first, last, low, high int64
+	differ                        uint64 // the bits in which one differs from the first
+	inOrder                       bool   // each begins behind the end of the one before
+}
+
+// survey walks the places for what can be told without keeping them.
+func (p *places) survey() error {
+	p.inOrder = true
+	return p.walk(func(_, at int64) error {
+		if p.count == 0 {
+			p.first, p.low, p.high = at, at, at
+		} else if at-p.last < p.length {
+			p.inOrder = false
+		}
+		p.count++
+		p.last, p.low, p.high = at, min(p.low, at), max(p.high, at)
+		p.differ |= uint64(at ^ p.first)
+		return nil
+	})
+}
+
+// check refuses places that lie over one another, or over others. Things in order need no look, as a file written from front to back has them.
+// Otherwise each sets a bit of a map of the file, in units of which all are multiples, and what lies too close together shows. Where the file is too
+// long for the map, it is looked at piece by piece.
+func (p *places) check(others *places) error {
+	if p.inOrder && others == nil {
+		return nil
+	}
+	unit := int64(1) << min(bits.TrailingZeros64(p.differ), bits.Len64(uint64(p.length))-1)
+	slots := (p.high-p.low)/unit + 1
+	m := bitmap{words: make([]uint64, divUp(min(slots, bitmapBits), 64)), previous: -p.length}
+	for m.base = 0; m.base < slots; m.base += bitmapBits {
+		clear(m.words)
+		err := p.walk(func(n, at int64) error {
+			if slot := (at - p.low) / unit; m.set(slot) {
+				return p.refuse(n, "another entry leads to the same place")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if slot, found := m.tooClose(divUp(p.length, unit)); found {
+			return p.refuseAt(p.low + slot*unit)
+		}
+		if others == nil {
+			continue
+		}
+		err = others.walk(func(n, at int64) error {
+			// Those that begin less than a length before it, or in it.
+			from, to := at-p.low-p.length+1, at-p.low+others.length
+			if m.any(divUp(max(from, 0), unit), divUp(max(to, 0), unit)) {
+				return others.refuse(n, fmt.Sprintf("what lies there lies over a grain of %d bytes", p.length))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuseAt refuses what begins at a place.
+func (p *places) refuseAt(place int64) error {
+	return p.walk(func(n, at int64) error {
+		if at != place {
+			return nil
+		}
+		return p.refuse(n, fmt.Sprintf("it lies over another one, which begins less than %d bytes before it", p.length))
+	})
+}
+
+// bitmap is a piece of a map of slots.
+type bitmap struct {
+	words    []uint64
+	base     int64 // the first slot
+	previous int64 // the last one that was set in the pieces before
+}
+
+// set sets a slot, if it is in the piece, and tells whether it was set.
+func (m *bitmap) set(slot int64) bool {
+	slot -= m.base
+	if slot < 0 || slot >= int64(len(m.words))*64 {
+		return false
+	}
+	word, bit := &m.words[slot/64], uint64(1)<<(slot%64)
+	was := *word&bit != 0
+	*word |= bit
+	return was
+}
+
+// tooClose finds a slot that is less than a distance behind the one before it.
+func (m *bitmap) tooClose(distance int64) (slot int64, found bool) {
+	if distance <= 1 {
+		return 0, false
+	}
+	for w, word := range m.words {
+		for ; word != 0; word &= word - 1 {
+			slot := m.base + int64(w)*64 + int64(bits.TrailingZeros64(word))
+			if slot-m.previous < distance {
+				return slot, true
+			}
+			m.previous = slot
+		}
+	}
+	return 0, false
+}
+
+// any tells whether a slot from one to before another is set, as far as they are in the piece.
+func (m *bitmap) any(from, to int64) bool {
+	from, to = max(from-m.base, 0), min(to-m.base, int64(len(m.words))*64)
+	for from < to {
+		word := m.words[from/64] >> (from % 64)
+		n := min(64-from%64, to-from)
+		if word<<(64-n) != 0 {
+			return true
+		}
+		from += n
+	}
+	return false
+}
