@@ -11,7 +11,7 @@ import (
 // described is a disk whose extents are in the files that the descriptor in f names.
 func (o *opening) described(f *file, text []byte, link descriptor) (*disk, error) {
 	name, device := link.kind()
-	d := &disk{name: f.name, subFormat: name, link: link}
+	d := &disk{name: f.name, subFormat: link.delta(name), link: link}
 	if device != "" {
 		return nil, &diskimage.UnsupportedError{
 			Format: format, SubFormat: name, Reason: "it is only the descriptor of a disk whose data are on a device", Cure: device,
@@ -19,9 +19,6 @@ func (o *opening) described(f *file, text []byte, link descriptor) (*disk, error
 	}
 	if o.beside == nil {
 		return nil, link.refuseAlone()
-	}
-	if link.isDelta() {
-		d.subFormat += delta
 	}
 	if err := o.count(d); err != nil {
 		return nil, err
@@ -199,7 +196,7 @@ func (s *described) openSparse(f *file) (*sparse, []string, error) {
 		}
 		if h.link.isDelta() && h.link.parentCID != s.disk.link.parentCID {
 			return nil, nil, &diskimage.UnsupportedError{
-				Format: format, SubFormat: h.header.subFormat() + delta, Reason: "it is a delta of its own (" + h.link.parent() + ")", Cure: vmwareCure,
+				Format: format, SubFormat: h.link.delta(h.header.subFormat()), Reason: "it is a delta of its own (" + h.link.parent() + ")", Cure: vmwareCure,
 			}
 		}
 		return h.extent, h.header.warnings(), nil

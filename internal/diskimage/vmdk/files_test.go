@@ -275,9 +275,9 @@ func TestSeveralAccepted(t *testing.T) {
 	data := pattern(8192, 1)
 	for name, text := range map[string]string{
 		"CRLF":                   "# Disk DescriptorFile\r\nversion=1\r\ncreateType=\"custom\"\r\nRW 16 FLAT \"a\" 0\r\n",
-		"no newline at the end":  "version=1\nRW 16 FLAT \"a\" 0",
+		"no newline at the end":  "version=1\ncreateType=custom\nRW 16 FLAT \"a\" 0",
 		"blanks and case":        "  version = 4 \n\tCreateType = \"Custom\" \n Rw  16\tFlat  \"a\"  0  \n",
-		"UTF-8 mark":             "\xef\xbb\xbf# Disk DescriptorFile\nRW 16 FLAT \"a\" 0\n",
+		"UTF-8 mark":             "\xef\xbb\xbf# Disk DescriptorFile\ncreateType=\"CUSTOM\"\nRW 16 FLAT \"a\" 0\n",
 		"NUL and what is behind": "createType=\"custom\"\nRW 16 FLAT \"a\" 0\n\x00RW 16 FLAT \"b\" 0\n",
 		"no offset":              "createType=\"custom\"\nRW 16 FLAT \"a\"\n",
 		"two parts of a file":    "createType=\"custom\"\nRW 7 FLAT \"a\" 0\nRW 9 FLAT \"a\" 7\n",

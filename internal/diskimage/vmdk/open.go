@@ -137,10 +137,7 @@ func (o *opening) oneFile(f *file, head []byte) (*disk, error) {
 	if err := h.checkAlone(); err != nil {
 		return nil, err
 	}
-	d := &disk{name: f.name, subFormat: h.header.subFormat(), link: h.link, textAt: h.textAt, warnings: h.header.warnings()}
-	if h.link.isDelta() {
-		d.subFormat += delta
-	}
+	d := &disk{name: f.name, subFormat: h.link.delta(h.header.subFormat()), link: h.link, textAt: h.textAt, warnings: h.header.warnings()}
 	d.add(h.extent, "", h.extent.size)
 	return d, o.count(d)
 }

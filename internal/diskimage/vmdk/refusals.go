@@ -36,7 +36,6 @@ var kinds = map[string]struct {
 	"custom":                      {custom, ""},
 	"streamoptimized":             {custom, ""}, // kinds of disks in one file
 	"monolithicsparse":            {custom, ""},
-	"":                            {custom, ""},
 	"fulldevice":                  {"fullDevice", deviceCure},
 	"partitioneddevice":           {"partitionedDevice", deviceCure},
 	"vmfsrawdevicemap":            {"vmfsRawDeviceMap", esxCure},
@@ -48,7 +47,15 @@ var kinds = map[string]struct {
 
 const custom = "custom"
 
-// kind is the sub-format of a disk that begins with the descriptor.
+// delta is the sub-format of a disk of a kind, which may be a delta.
+func (d *descriptor) delta(kind string) string {
+	if d.isDelta() {
+		return strings.TrimSpace(kind + " delta")
+	}
+	return kind
+}
+
+// kind is the sub-format of a disk that begins with the descriptor; empty where it does not say.
 func (d *descriptor) kind() (name, device string) {
 	if k, ok := kinds[strings.ToLower(d.createType)]; ok {
 		return k.name, k.device
@@ -62,14 +69,12 @@ func (d *descriptor) refuseAlone() error {
 	const reason = "it is only the descriptor of a disk whose data are in other files"
 	if d.isDelta() {
 		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: name + delta, Reason: reason + ", and a delta of another disk (" + d.parent() + ")",
+			Format: format, SubFormat: d.delta(name), Reason: reason + ", and a delta of another disk (" + d.parent() + ")",
 			Cure: "keep it together with those files and the other disk's, and " + ownCure,
 		}
 	}
 	return &diskimage.UnsupportedError{Format: format, SubFormat: name, Reason: reason, Cure: "keep it together with those files and " + ownCure}
 }
-
-const delta = " delta"
 
 // refuseDelta is for a disk whose parent must not be opened.
 func (d *disk) refuseDelta() error {

@@ -57,8 +57,8 @@ func open(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, error) {
 // Size is the sum of the extents, in bytes; of a disk in one file, the capacity in its header.
 func (i *Image) Size() int64 { return i.chain[0].size }
 
-// SubFormat is "streamOptimized" or "monolithicSparse", by the header, for a disk in one file, and the createType of the descriptor for one in several.
-// " delta" follows where the disk has a parent.
+// SubFormat is "streamOptimized" or "monolithicSparse", by the header, for a disk in one file, and the createType of the descriptor for one in several,
+// empty where that has none. " delta" follows where the disk has a parent.
 func (i *Image) SubFormat() string { return i.chain[0].subFormat }
 
 // Warnings tell of a disk that was in use, and of a stream that was cut short behind everything that is of the disk.
