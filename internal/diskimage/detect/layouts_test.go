@@ -18,17 +18,27 @@ import (
 // layout is an image that was made here, the disk that is in it, and how qemu-img has to be asked for that disk.
 type layout struct {
 	about     string
-	data      []byte
+	files     files // the image, and what lies beside it
 	disk      []byte
 	format    detect.Format
 	subFormat string
 	qemu      []string // the options in front of the name of the image; "IMAGE" in them is that name
+	authority string   // whom we follow, where qemu-img is wrong or cannot read it, which it then is not asked to
 	dirty     bool     // qemu-img must replay the log before it reads the image
 }
 
+// files are the files of an image by name.
+type files map[string][]byte
+
+// imageName is the name of the image itself.
+const imageName = "image"
+
+func alone(data []byte) files { return files{imageName: data} }
+
 // layoutKinds are dealt out in turn. The cheap ones come twice: the smallest VHDX is of some megabytes.
 var layoutKinds = []func(*rand.Rand) layout{
-	dynamicVHD, fixedVHD, dynamicVHDX, sparseVMDK, streamVMDK, fixedVHDX, dynamicVHD, writtenVMDK, dirtyVHDX, sparseVMDK, streamVMDK,
+	dynamicVHD, fixedVHD, dynamicVHDX, sparseVMDK, streamVMDK, flatVMDK, differencingVHD, splitVMDK, fixedVHDX, deltaVMDK, dynamicVHD, writtenVMDK, dirtyVHDX,
+	sparseVMDK, streamVMDK, differencingVHDX, mixedVMDK, deltaVMDK, largeSectorVHDX,
 }
 
 func oneOf[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
@@ -121,7 +131,7 @@ func dynamicVHD(r *rand.Rand) layout {
 	l := layout{qemu: vhdOptions(r, &v), format: detect.VHD, subFormat: "dynamic"}
 	l.about = fmt.Sprintf("%+v", v)
 	runs, disk := content(r, v.Size, 64<<10)
-	l.data, l.disk = v.Build(runs...).Data, disk
+	l.files, l.disk = alone(v.Build(runs...).Data), disk
 	return l
 }
 
@@ -130,11 +140,10 @@ func fixedVHD(r *rand.Rand) layout {
 	l := layout{qemu: vhdOptions(r, &v), format: detect.VHD, subFormat: "fixed"}
 	l.about = fmt.Sprintf("%+v", v)
 	runs, disk := content(r, v.Size, 64<<10)
-	l.data, l.disk = v.Build(runs...).Data, disk
+	l.files, l.disk = alone(v.Build(runs...).Data), disk
 	return l
 }
 
-// qemu-img reads no VHDX with sectors of 4096 bytes: those are left to the tests of the vhdx package.
 func anyVHDX(r *rand.Rand, fixed bool) (*testimage.VHDXFile, layout) {
 	v := testimage.VHDX{Fixed: fixed, BlockSize: oneOf[int64](r, 1<<20, 1<<20, 1<<20, 2<<20, 4<<20), LogSize: oneOf[int64](r, 1<<20, 1<<20, 1<<20, 3<<20)}
 	v.Size = diskSize(r, min(v.BlockSize, 2<<20), 3<<20)
@@ -145,7 +154,7 @@ func anyVHDX(r *rand.Rand, fixed bool) (*testimage.VHDXFile, layout) {
 	}
 	runs, disk := content(r, v.Size, oneOf[int64](r, 20<<10, 1<<20))
 	f := v.Build(runs...)
-	l.data, l.disk = f.Data, disk
+	l.files, l.disk = alone(f.Data), disk
 	return f, l
 }
 
@@ -156,6 +165,23 @@ func dynamicVHDX(r *rand.Rand) layout {
 
 func fixedVHDX(r *rand.Rand) layout {
 	_, l := anyVHDX(r, true)
+	return l
+}
+
+// largeSectorVHDX has logical sectors of 4096 bytes.
+func largeSectorVHDX(r *rand.Rand) layout {
+	v := testimage.VHDX{Fixed: chance(r, 4), BlockSize: oneOf[int64](r, 1<<20, 1<<20, 2<<20, 8<<20), LogicalSector: 4096}
+	v.Size = (diskSize(r, 1<<20, 3<<20) + 4095) / 4096 * 4096
+	v.Order = shuffled(r, (v.Size+v.BlockSize-1)/v.BlockSize)
+	l := layout{
+		format: detect.VHDX, subFormat: "dynamic", about: fmt.Sprintf("%+v", v),
+		authority: "[MS-VHDX] 2.6.2.4, as openvmm, libvhdi and 7-Zip read it: qemu-img knows only sectors of 512 bytes",
+	}
+	if v.Fixed {
+		l.subFormat = "fixed"
+	}
+	runs, disk := content(r, v.Size, oneOf[int64](r, 20<<10, 1<<20))
+	l.files, l.disk = alone(v.Build(runs...).Data), disk
 	return l
 }
 
@@ -232,7 +258,7 @@ func sparseVMDK(r *rand.Rand) layout {
 	v.Order = shuffled(r, (v.Size+v.GrainSectors*512-1)/(v.GrainSectors*512))
 	l := layout{qemu: []string{"-f", "vmdk", "IMAGE"}, format: detect.VMDK, subFormat: "monolithicSparse", about: fmt.Sprintf("%+v", v)}
 	runs, disk := content(r, v.Size, 64<<10)
-	l.data, l.disk = v.BuildSparse(runs...).Data, disk
+	l.files, l.disk = alone(v.BuildSparse(runs...).Data), disk
 	return l
 }
 
@@ -240,7 +266,7 @@ func streamVMDK(r *rand.Rand) layout {
 	v := anyVMDK(r)
 	l := layout{qemu: []string{"-f", "vmdk", "IMAGE"}, format: detect.VMDK, subFormat: "streamOptimized", about: fmt.Sprintf("%+v", v)}
 	runs, disk := content(r, v.Size, 64<<10)
-	l.data, l.disk = v.Build(runs...).Data, disk
+	l.files, l.disk = alone(v.Build(runs...).Data), disk
 	return l
 }
 
@@ -258,7 +284,7 @@ func writtenVMDK(r *rand.Rand) layout {
 	}
 	return layout{
 		qemu: []string{"-f", "vmdk", "IMAGE"}, format: detect.VMDK, subFormat: "streamOptimized", about: fmt.Sprintf("written here, %d bytes", size),
-		data: file.Bytes(), disk: append(disk, make([]byte, (512-size%512)%512)...),
+		files: alone(file.Bytes()), disk: append(disk, make([]byte, (512-size%512)%512)...),
 	}
 }
 

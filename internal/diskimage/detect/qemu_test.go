@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,56 +14,113 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/convert"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 )
 
-// layouts is how many images are compared with qemu-img. Each costs one run of it, or two for a log to be replayed, of about 20 ms.
-const layouts = 500
+// shortRuns is how many layouts are tried where EC2_LAYOUT_RUNS says no other number.
+const shortRuns = 60
 
-// Images of all kinds that are read here, both ways: one that testimage builds is read here and by qemu-img, which writes it in another format, and
-// that is read here again. All three must be the disk that was put in. So the builders are no fiction of the readers', and no reader one of the
-// builders'. Where qemu-img is wrong, the layouts say so, and whom they follow.
+// TestLayouts holds images of all kinds that are read here against the disks that were put into them, and against qemu-img: an image that testimage
+// builds is read and converted here, and by qemu-img, whose output, raw or in a format that it writes, is read here again. All must be that disk. So
+// the builders are no fiction of the readers', and no reader one of the builders'. Where qemu-img is wrong, or reads nothing, the layout says so, and
+// whom it follows.
 //
-// EC2_QEMU_SEED=n repeats the layouts of an earlier run.
-func TestQEMU(t *testing.T) {
-	qemu, err := exec.LookPath("qemu-img")
-	if err != nil {
-		t.Skip("no qemu-img: nothing is compared with it; it comes with qemu-utils")
-	}
-	seed := rand.Uint64() //nolint:gosec // any will do
-	if text := os.Getenv("EC2_QEMU_SEED"); text != "" {
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("EC2_QEMU_SEED: %v", err)
-		}
-	}
-	t.Logf("EC2_QEMU_SEED=%d repeats these layouts", seed)
-	for n := range uint64(layouts) {
+//	EC2_LAYOUT_RUNS  how many layouts; each costs a run of qemu-img, or two for a log to be replayed, of about 20 ms
+//	EC2_LAYOUT_SEED  repeats the layouts of an earlier run
+func TestLayouts(t *testing.T) {
+	qemu, noQEMU := exec.LookPath("qemu-img")
+	runs := layoutSetting(t, "EC2_LAYOUT_RUNS", shortRuns)
+	seed := layoutSetting(t, "EC2_LAYOUT_SEED", rand.Uint64()>>32)
+	t.Logf("EC2_LAYOUT_SEED=%d repeats these layouts", seed)
+	for n := range runs {
 		t.Run(strconv.FormatUint(n, 10), func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, n)) //nolint:gosec // repeatable on purpose
+			r := rand.New(rand.NewPCG(seed, n))
 			l := layoutKinds[n%uint64(len(layoutKinds))](r)
 			to := anyTarget(r)
-			compareWithQEMU(t, qemu, r, l, to)
+			dir := t.TempDir()
+			seen := make([]byte, len(l.disk)+maxGeometryTail)
+			checkOurs(t, dir, r, l, seen)
+			if noQEMU == nil && l.authority == "" {
+				compareWithQEMU(t, qemu, dir, r, l, to, seen)
+			}
 			if t.Failed() {
-				t.Logf("EC2_QEMU_SEED=%d, layout %d: %s %s of %d bytes, %s; then %s", seed, n, l.format, l.subFormat, len(l.disk), l.about, strings.Join(to.options, " "))
+				t.Logf("EC2_LAYOUT_SEED=%d, layout %d: %s %s of %d bytes, %s; then %s", seed, n, l.format, l.subFormat, len(l.disk), l.about, strings.Join(to.options, " "))
 			}
 		})
 	}
+	if noQEMU != nil {
+		t.Skip("no qemu-img: the layouts are compared with what was put into them only; it comes with qemu-utils")
+	}
 }
 
-func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to target) {
-	seen := make([]byte, len(l.disk)+maxGeometryTail)
-	img, err := detect.Open(bytes.NewReader(l.data), int64(len(l.data)), "")
+func layoutSetting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// checkOurs reads and converts the image here. Its files are in dir afterwards.
+func checkOurs(t *testing.T, dir string, r *rand.Rand, l layout, seen []byte) {
+	t.Helper()
+	for name, data := range l.files {
+		if err := writeSparse(filepath.Join(dir, name), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := l.files[imageName]
+	img, err := detect.OpenBeside(bytes.NewReader(image), int64(len(image)), l.files.open)
 	if err != nil {
 		t.Errorf("ours: %v", err)
-	} else {
-		if img.Format != l.format || img.SubFormat != l.subFormat {
-			t.Errorf("ours is a %s %s", img.Format, img.SubFormat)
-		}
-		checkDisk(t, "ours", r, img, l.disk, seen)
+		return
 	}
+	defer img.Close()
+	if img.Format != l.format || img.SubFormat != l.subFormat {
+		t.Errorf("ours is a %s %s", img.Format, img.SubFormat)
+	}
+	checkDisk(t, "ours", r, img, l.disk, seen)
+	converted := make(buffer, len(l.disk))
+	if _, err := convert.Copy(t.Context(), converted, img, convert.Options{}); err != nil {
+		t.Errorf("convert: %v", err)
+	} else if !bytes.Equal(converted, l.disk) {
+		t.Errorf("what is converted is not the disk, from byte %d on", firstDifference(converted, l.disk))
+	}
+}
 
-	dir := t.TempDir()
+// buffer is written at its offsets, beyond its end by none.
+type buffer []byte
+
+func (b buffer) WriteAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > int64(len(b)) || copy(b[off:], p) < len(p) {
+		return 0, fmt.Errorf("%d bytes at %d, of %d", len(p), off, len(b))
+	}
+	return len(p), nil
+}
+
+func (f files) open(name string) (diskimage.File, error) {
+	data, ok := f[name]
+	if !ok {
+		return nil, fmt.Errorf("%q: %w", name, fs.ErrNotExist)
+	}
+	return openedFile{bytes.NewReader(data)}, nil
+}
+
+type openedFile struct{ *bytes.Reader }
+
+func (openedFile) Close() error { return nil }
+
+// compareWithQEMU lets qemu-img convert the image in dir.
+func compareWithQEMU(t *testing.T, qemu, dir string, r *rand.Rand, l layout, to target, seen []byte) {
+	t.Helper()
 	run := func(args ...string) bool {
 		out, err := exec.CommandContext(t.Context(), qemu, args...).CombinedOutput()
 		if err != nil {
@@ -70,10 +128,7 @@ func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to targe
 		}
 		return err == nil
 	}
-	image, other := filepath.Join(dir, "image"), filepath.Join(dir, "other")
-	if err := writeSparse(image, l.data); err != nil {
-		t.Fatal(err)
-	}
+	image, other := filepath.Join(dir, imageName), filepath.Join(dir, "other")
 	if l.dirty && !run("check", "-q", "-r", "all", "-f", "vhdx", image) {
 		return
 	}
@@ -93,7 +148,7 @@ func compareWithQEMU(t *testing.T, qemu string, r *rand.Rand, l layout, to targe
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := detect.Open(f, info.Size(), "")
+	back, err := detect.Open(f, info.Size(), to.declared)
 	if err != nil {
 		t.Errorf("qemu-img's: %v", err)
 		return
@@ -145,6 +200,7 @@ type target struct {
 	format    detect.Format
 	subFormat string
 	geometry  bool
+	declared  string // what a raw disk holds may look like anything
 }
 
 func anyTarget(r *rand.Rand) target {
@@ -158,23 +214,26 @@ func anyTarget(r *rand.Rand) target {
 			o = append(o, "-W", "-m", "8") // blocks come as they are read: fragments
 		}
 	}
-	switch r.IntN(7) {
+	switch r.IntN(10) {
+	case 7, 8, 9:
+		outOfOrder()
+		return target{append(o, "-O", "raw"), detect.RAW, "", false, "RAW"}
 	case 0, 1:
 		outOfOrder()
 		sub, force := oneOf(r, "dynamic", "fixed"), onOff()
-		return target{append(o, "-O", "vpc", "-o", "subformat="+sub+",force_size="+force), detect.VHD, sub, force == "off"}
+		return target{append(o, "-O", "vpc", "-o", "subformat="+sub+",force_size="+force), detect.VHD, sub, force == "off", ""}
 	case 2, 3:
 		outOfOrder()
 		// With block_state_zero=off and a dynamic disk, zeros that are written are left out: qemu-img warns of it, and it is no matter for a new file.
 		sub := oneOf(r, "dynamic", "fixed")
 		return target{append(o, "-O", "vhdx", "-o", fmt.Sprintf("subformat=%s,block_size=%dM,log_size=%dM,block_state_zero=%s",
-			sub, oneOf(r, 1, 1, 2), oneOf(r, 1, 1, 3), onOff())), detect.VHDX, sub, false}
+			sub, oneOf(r, 1, 1, 2), oneOf(r, 1, 1, 3), onOff())), detect.VHDX, sub, false, ""}
 	case 4, 5:
 		outOfOrder()
 		return target{append(o, "-O", "vmdk", "-o", fmt.Sprintf("subformat=monolithicSparse,zeroed_grain=%s,compat6=%s,adapter_type=%s",
-			onOff(), onOff(), oneOf(r, "ide", "lsilogic"))), detect.VMDK, "monolithicSparse", false}
+			onOff(), onOff(), oneOf(r, "ide", "lsilogic"))), detect.VMDK, "monolithicSparse", false, ""}
 	default:
-		return target{append(o, "-O", "vmdk", "-o", "subformat=streamOptimized"), detect.VMDK, "streamOptimized", false}
+		return target{append(o, "-O", "vmdk", "-o", "subformat=streamOptimized"), detect.VMDK, "streamOptimized", false, ""}
 	}
 }
 
