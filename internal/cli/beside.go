@@ -19,20 +19,20 @@ type directory struct {
 	path  string      // of the image, as the user named it
 	image fs.FileInfo // the image itself
 
-	root    *os.Root // nil until the image names a file
-	opened  []fs.FileInfo
-	refused error // why the first of the files that were not opened was not
+	root   *os.Root // nil until the image names a file
+	opened []fs.FileInfo
 }
+
+// besideError is why a file was not opened that an image names. It does not say which: that is in the words of the format around it.
+type besideError struct{ error }
+
+func (e besideError) Unwrap() error { return e.error }
 
 // open is a diskimage.Opener. A name is a slash-separated path from the directory.
 func (d *directory) open(name string) (diskimage.File, error) {
 	file, err := d.openRegular(name)
 	if err != nil {
-		err = fmt.Errorf("the file %q that the image names: %w", name, err)
-		if d.refused == nil {
-			d.refused = err
-		}
-		return nil, err
+		return nil, besideError{err}
 	}
 	d.opened = append(d.opened, file.info)
 	return file, nil
@@ -94,7 +94,7 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 		}
 		info, err := d.root.Lstat(local[:at])
 		if err != nil {
-			return nil, d.notThere(err)
+			return nil, notThere(err)
 		}
 		if !info.IsDir() {
 			return nil, fmt.Errorf("%q in it is %s, not a directory, and links are not followed", filepath.ToSlash(local[:at]), kind(info.Mode()))
@@ -103,7 +103,7 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 	info, err := d.root.Lstat(local)
 	switch {
 	case err != nil:
-		return nil, d.notThere(err)
+		return nil, notThere(err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil, errors.New("it is a symbolic link, and links that an image names are not followed: put the file itself there")
 	case !info.Mode().IsRegular():
@@ -114,24 +114,12 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-func (d *directory) notThere(err error) error {
+func notThere(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
-		return missingFileError{d.root.Name()}
+		return fs.ErrNotExist
 	}
 	return withoutPath(err)
 }
-
-// missingFileError says that the directory of an image has no such file.
-type missingFileError struct{ dir string }
-
-func (e missingFileError) Error() string {
-	if e.dir == "." {
-		return "it is not there: copy it beside the image"
-	}
-	return "it is not there: copy it beside the image, into " + e.dir
-}
-
-func (missingFileError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Close closes the directory; the opened files are their openers'.
 func (d *directory) Close() error {

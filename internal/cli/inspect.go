@@ -43,6 +43,8 @@ type description struct {
 	Importable       bool    `json:"importable"`
 	Reason           *string `json:"reason"` // why not, and the cure
 	SHA256           *string `json:"sha256"` // of the disk
+
+	allocation *allocation // nil where there is no disk
 }
 
 // Run describes the image.
@@ -66,18 +68,16 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 
 	d := description{FileSizeBytes: src.Size()}
 	img, err := src.open()
-	refused := src.beside.refused
-	if err != nil && refused != nil { // what the image itself is can still be said
+	incomplete := ""
+	if _, ok := errors.AsType[besideError](err); ok { // what the image itself is can still be said
 		if _, alone := src.openAlone(); alone != nil {
-			err = alone
+			incomplete, err = "; "+err.Error(), alone
 		}
 	}
 	if foreign, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && foreign.Format != string(detect.Empty) {
 		d.Format, d.SubFormat = foreign.Format, orNull(foreign.SubFormat)
 		verdict := detect.VMImport(nil, err)
-		if refused != nil {
-			verdict.Reason += "; " + refused.Error()
-		}
+		verdict.Reason += incomplete
 		d.judge(verdict)
 		return d, nil
 	}
@@ -89,15 +89,15 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 
 	virtual, gib := img.Size(), (img.Size()+(1<<30)-1)>>30
 	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib
-	allocated, err := dataBytes(env.ctx, img)
-	if err != nil {
+	d.allocation = newAllocation(virtual, mapWidth(env.stdout))
+	if err := eachExtent(env.ctx, img, d.allocation.add); err != nil {
 		return d, explain(err)
 	}
-	d.AllocatedBytes = &allocated
+	d.AllocatedBytes = &d.allocation.total
 	d.judge(detect.VMImport(img, nil))
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
-		sum, err := convert.SHA256(env.ctx, watched(img, allocated, progress))
+		sum, err := convert.SHA256(env.ctx, watched(img, *d.AllocatedBytes, progress))
 		progress.done()
 		if err != nil {
 			return d, explain(err)
@@ -109,17 +109,25 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 
 // dataBytes is how much of the disk carries data.
 func dataBytes(ctx context.Context, img diskimage.Image) (n int64, err error) {
+	err = eachExtent(ctx, img, func(e diskimage.Extent) {
+		if !e.Zero {
+			n += e.Length
+		}
+	})
+	return n, err
+}
+
+func eachExtent(ctx context.Context, img diskimage.Image, do func(diskimage.Extent)) error {
 	for e, err := range img.Extents() {
 		switch {
 		case err != nil:
-			return 0, fmt.Errorf("find the data of the disk: %w", err)
+			return fmt.Errorf("find the data of the disk: %w", err)
 		case ctx.Err() != nil:
-			return 0, context.Cause(ctx)
-		case !e.Zero:
-			n += e.Length
+			return context.Cause(ctx)
 		}
+		do(e)
 	}
-	return n, nil
+	return nil
 }
 
 func (d *description) judge(v detect.Verdict) {
@@ -160,6 +168,12 @@ func (d *description) print(w io.Writer, name string) error {
 	if d.VirtualSizeBytes != nil {
 		row("disk", "%s, a volume of %d GiB", bytesText(*d.VirtualSizeBytes), *d.VolumeSizeGiB)
 		row("with data", "%s", bytesText(*d.AllocatedBytes))
+		shades, label := mapShades(), "map"
+		for _, line := range d.allocation.rows(shades) {
+			row(label, "%s", line)
+			label = ""
+		}
+		row(label, "%s", d.allocation.legend(shades))
 	}
 	row("file", "%s", bytesText(d.FileSizeBytes))
 	if d.Importable {

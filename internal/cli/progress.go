@@ -3,31 +3,41 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// progress shows how far a long work is: a bar on a terminal, a line per 10 % elsewhere.
+// progress shows how far a long work is, how fast and how long it will take: a bar on a terminal, a line per 10 % elsewhere. Neither has colours.
 type progress struct {
-	w    io.Writer
-	verb string
-	bar  *progressbar.ProgressBar // nil elsewhere than on a terminal
-	tens int64                    // lines that were printed
-	live bool                     // something was shown
+	w     io.Writer
+	verb  string
+	start time.Time
+	bar   *progressbar.ProgressBar // nil elsewhere than on a terminal
+	tens  int64                    // lines that were printed
+	live  bool                     // something was shown
 }
 
 func newProgress(w io.Writer, verb string) *progress {
-	p := &progress{w: w, verb: verb}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor is a small number
-		p.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(verb), progressbar.OptionShowBytes(true),
-			progressbar.OptionUseIECUnits(true), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+	p := &progress{w: w, verb: verb, start: time.Now()}
+	if _, terminal := terminalWidth(w); terminal {
+		p.bar = newBar(w, verb)
 	}
 	return p
+}
+
+func newBar(w io.Writer, verb string) *progressbar.ProgressBar {
+	theme := progressbar.ThemeDefault
+	if !speaksUTF8() {
+		theme = progressbar.ThemeASCII
+	}
+	return progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(verb), progressbar.OptionSetTheme(theme),
+		progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 // at shows that done of total bytes are done. It must not be called by two goroutines at once.
@@ -45,8 +55,22 @@ func (p *progress) at(done, total int64) {
 	}
 	// In floating point: a disk of 64 TiB times ten is near the end of what fits.
 	for tens := int64(float64(done) / float64(total) * 10); p.tens < tens; p.tens = tens {
-		_, _ = fmt.Fprintf(p.w, "%s: %d %%\n", p.verb, tens*10)
+		_, _ = fmt.Fprintf(p.w, "%s: %d %%%s\n", p.verb, tens*10, p.pace(done, total))
 	}
+}
+
+// pace is the rate so far and the time that is left or, at the end, that it took. What is over within a second has none.
+func (p *progress) pace(done, total int64) string {
+	took := time.Since(p.start)
+	if took < time.Second || done <= 0 {
+		return ""
+	}
+	rate := float64(done) / took.Seconds()
+	text := ", " + humanize.IBytes(uint64(rate)) + "/s, "
+	if done < total {
+		return text + time.Duration(float64(total-done)/rate*float64(time.Second)).Round(time.Second).String() + " left"
+	}
+	return text + "took " + took.Round(time.Second).String()
 }
 
 // done ends the bar, so that what is printed next has a line of its own.

@@ -41,10 +41,11 @@ const (
 // What to do with SRC. What is read here is converted here.
 const (
 	toVMDK = "convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
-	toRAW  = "convert it with `terraform-provider-ec2 convert SRC DST.raw`"
 	again  = "export the image again from where it comes from, or copy it again: this file is damaged"
 	shrink = "shrink the disk in the system that it comes from, or split its content over several disks"
 )
+
+const inSeveralFiles = "it is a differencing disk, and VM Import takes a disk in one file only"
 
 // maxSize is the largest disk that ImportSnapshot takes. VM Import/Export takes disks of less than 16 TiB, but above 8 TiB only with a manifest
 // of their parts, which ImportSnapshot has no member for (VM Import/Export user guide, requirements for resources). Its words are not known.
@@ -83,10 +84,10 @@ var refusals = []struct {
 	{unread, []Format{VHD, VHDX}, nil, msgOur, "", ""},
 	{unread, nil, nil, msgFormat, "", ""},
 	{unreachable, nil, nil, msgOur, "", ""},
-	{sound, []Format{VHD}, hasDamagedFooter, msgFooters, "", toRAW},
-	{sound, []Format{VHD}, isDifferencing, msgFooters, "it is a differencing disk, and VM Import takes disks in one file only", toRAW},
+	{sound, []Format{VHD}, hasDamagedFooter, msgFooters, "", toVMDK},
+	{sound, []Format{VHD}, isDifferencing, msgFooters, inSeveralFiles, toVMDK},
+	{sound, []Format{VHDX}, isDifferencing, msgOur, inSeveralFiles, toVMDK},
 	{sound, []Format{VMDK}, isNotStream, msgVMDK, "VM Import takes stream-optimized VMDKs only", toVMDK},
-	{sound, []Format{VHDX}, isDifferencing, msgOur, "it is differencing, and VM Import takes a disk in one file only", toRAW},
 	{sound, nil, isTooLarge, msgOur, "the disk is larger than 8 TiB, and ImportSnapshot takes no larger one", shrink},
 }
 

@@ -25,13 +25,12 @@ func TestVMImport(t *testing.T) {
 		own       = "ClientError: Disk validation failed ["
 
 		again      = "export the image again"
-		toRAW      = "`terraform-provider-ec2 convert SRC DST.raw`"
 		toVMDK     = "`terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
 		qemu       = "`qemu-img convert -f vmdk -O vmdk -o subformat=streamOptimized SRC DST.vmdk`"
 		descriptor = "`terraform-provider-ec2 convert --to vmdk DESCRIPTOR.vmdk DST.vmdk`"
 		vmware     = "`vmware-vdiskmanager -r SRC -t 5 DST.vmdk`"
 		hyperV     = "-DestinationPath DST.vhdx -VHDType Dynamic`"
-		beside     = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert SRC.avhdx DST.raw`"
+		beside     = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert --to vmdk SRC.avhdx DST.vmdk`"
 		declare    = "correct the format, or leave it out"
 	)
 	// vhd is a dynamic disk of one block. Its footers are damaged at a byte, if that is not 0.
@@ -128,7 +127,7 @@ func TestVMImport(t *testing.T) {
 		{"a raw device mapping", "", text("vmfsRDM", "RW 8 VMFSRDM \"x\""), msgVMDK, "`vmkfstools -i SRC -d thin DST.vmdk`"},
 		{"extent of COWD", "VMDK", place(4096, 0, "COWD"), msgVMDK, descriptor},
 		{"extent of seSparse", "VMDK", place(4096, 0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"), msgVMDK, descriptor},
-		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), footers, "put it beside SRC.vhd and run `terraform-provider-ec2 convert SRC.vhd DST.raw`"},
+		{"differencing VHD", "VHD", vhd(testimage.VHD{Parent: "base.vhd"}, 0, 0), footers, "put it beside SRC.vhd and run `terraform-provider-ec2 convert --to vmdk SRC.vhd DST.vmdk`"},
 		{"differencing VHDX", "VHDX", vhdx(testimage.VHDX{Locator: testimage.VHDXLocator("", "base.vhdx")}), own + `it is differencing: it holds only what differs from its parent, "base.vhdx"]`, beside},
 		{"VHDX with something unknown", "VHDX", unknownRegion(),
 			own + "it has a region 00112233-4455-6677-8899-AABBCCDDEEFF that is not known here and must be understood to read it]", hyperV},
@@ -137,8 +136,8 @@ func TestVMImport(t *testing.T) {
 		{"ISO", "", place(40<<10, 32769, "CD001"), msgFormat, "declare the format RAW"},
 		{"empty", "RAW", nil, msgFormat, "`ls -l SRC`"},
 
-		{"VHD whose copy of the footer is damaged", "VHD", vhd(testimage.VHD{}, 99, 0), footers, toRAW},
-		{"VHD whose footer at the end is damaged", "VHD", vhd(testimage.VHD{}, 0, 99), footers, toRAW},
+		{"VHD whose copy of the footer is damaged", "VHD", vhd(testimage.VHD{}, 99, 0), footers, toVMDK},
+		{"VHD whose footer at the end is damaged", "VHD", vhd(testimage.VHD{}, 0, 99), footers, toVMDK},
 		{"monolithicSparse", "VMDK", mono.BuildSparse(testimage.Run{Data: []byte("disk")}).Data, msgVMDK, toVMDK},
 	} {
 		img, err := detect.Open(bytes.NewReader(c.data), int64(len(c.data)), c.declared)
@@ -210,8 +209,8 @@ func TestVMImportBeside(t *testing.T) {
 	}{
 		{
 			"differencing VHD", string(base), child.Data,
-			"ClientError: Footers not identical", "it is a differencing disk, and VM Import takes disks in one file only",
-			"convert it with `terraform-provider-ec2 convert SRC DST.raw`",
+			"ClientError: Footers not identical", "it is a differencing disk, and VM Import takes a disk in one file only",
+			"convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`",
 		},
 		{
 			"differencing VHD with a damaged parent", string(base[:1024]), child.Data,

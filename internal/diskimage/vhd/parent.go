@@ -32,7 +32,7 @@ type parent struct {
 
 // What to do with a differencing disk. qemu-img would read as zeros what is in the parent.
 const (
-	besideCure = "put it beside SRC.vhd and run `terraform-provider-ec2 convert SRC.vhd DST.raw`"
+	besideCure = "put it beside SRC.vhd and run `terraform-provider-ec2 convert --to vmdk SRC.vhd DST.vmdk`"
 	mergeCure  = "merge it with its parents where it was made: `Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic` (PowerShell with Hyper-V)"
 )
 

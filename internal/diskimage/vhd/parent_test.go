@@ -176,7 +176,7 @@ func TestDifferencingAlone(t *testing.T) {
 			img, err := open(bytes.NewReader(f.Data), int64(len(f.Data)))
 			e, ok := errors.AsType[*diskimage.UnsupportedError](err)
 			if img != nil || !ok || e.SubFormat != "differencing" || !strings.Contains(err.Error(), want) ||
-				!strings.Contains(e.Cure, "`terraform-provider-ec2 convert SRC.vhd DST.raw`") {
+				!strings.Contains(e.Cure, "`terraform-provider-ec2 convert --to vmdk SRC.vhd DST.vmdk`") {
 				t.Errorf("%s of %q: %v", name, parent, err)
 			}
 		}

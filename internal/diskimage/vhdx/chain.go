@@ -16,7 +16,7 @@ const maxChain = 64
 
 // What makes one disk of a differencing one.
 const (
-	besideCure = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert SRC.avhdx DST.raw`"
+	besideCure = "put it beside SRC.avhdx and run `terraform-provider-ec2 convert --to vmdk SRC.avhdx DST.vmdk`"
 	mergeCure  = "make one disk of it and its parents with `Convert-VHD -Path SRC.avhdx -DestinationPath DST.vhdx -VHDType Dynamic` " +
 		"(PowerShell with Hyper-V)"
 )

@@ -221,7 +221,7 @@ func TestDifferencing(t *testing.T) {
 		v.Locator, v.Fixed = testimage.VHDXLocator("", "base.vhdx"), fixed
 		_, err := open(v.Build(runs...))
 		e, ok := errors.AsType[*diskimage.UnsupportedError](err)
-		if !ok || e.Format != "VHDX" || e.SubFormat != "differencing" || !strings.Contains(e.Cure, "`terraform-provider-ec2 convert SRC.avhdx") {
+		if !ok || e.Format != "VHDX" || e.SubFormat != "differencing" || !strings.Contains(e.Cure, "`terraform-provider-ec2 convert --to vmdk SRC.avhdx") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -74,7 +74,7 @@ func (o *opening) file(d *disk, name, what string) (*file, error) {
 	f, err := o.beside(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &diskimage.UnsupportedError{
-			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %q, is not there", what, name), Cure: "put that file beside SRC, under that name",
+			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %q, is not there", what, name), Cure: "put that file beside SRC under that name, and " + ownCure,
 		}
 		if !utf8.ValidString(name) {
 			e.Reason += fmt.Sprintf(" (the bytes of the name are taken as they are; the descriptor says that its encoding is %q)", d.link.encoding)
