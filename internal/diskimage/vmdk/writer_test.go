@@ -65,9 +65,9 @@ func TestRoundTrip(t *testing.T) {
 		if err := convert.Stream(t.Context(), vmdk.NewWriter(&file), memory{bytes.NewReader(disk), extents}, convert.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		padded := append(bytes.Clone(disk), make([]byte, (512-size%512)%512)...)
-		compare(t, file.Bytes(), padded)
-		compare(t, testimage.StreamOptimized(rapid.SampledFrom(testimage.Layouts).Draw(t, "layout"), disk), padded)
+		whole := append(bytes.Clone(disk), make([]byte, padded(size)-size)...)
+		compare(t, file.Bytes(), whole)
+		compare(t, testimage.StreamOptimized(rapid.SampledFrom(testimage.Layouts).Draw(t, "layout"), disk), whole)
 	})
 }
 
@@ -107,6 +107,9 @@ func TestWriterSeveralTables(t *testing.T) {
 	var file bytes.Buffer
 	if err := convert.Stream(t.Context(), vmdk.NewWriter(&file), memory{bytes.NewReader(disk), extents}, convert.Options{}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := receive(bytes.NewReader(file.Bytes())); err != nil {
+		t.Error(err)
 	}
 	got, err := readEverything(file.Bytes())
 	if err != nil {
