@@ -21,9 +21,10 @@ import (
 // Memory is bounded by these, whatever an image claims: 8 workers with a chunk each, and what the format needs per reader (for the largest
 // VMDK grain twice as much again), stay under 64 MiB.
 const (
-	chunkSize  = 1 << 20 // aligned, so that no grain or block up to this size is inflated twice
-	maxWorkers = 8
-	zeroPiece  = 4 << 10 // the file system's block: smaller holes save nothing
+	chunkSize   = 1 << 20   // aligned, so that no grain or block up to this size is inflated twice
+	streamChunk = 256 << 10 // the same for Stream, where a compressor takes 2 MiB of each worker's share
+	maxWorkers  = 8
+	zeroPiece   = 4 << 10 // the file system's block: smaller holes save nothing
 )
 
 var zeros [256 << 10]byte
@@ -48,7 +49,7 @@ func Copy(ctx context.Context, dst io.WriterAt, img diskimage.Image, o Options) 
 	work := make(chan diskimage.Extent)
 	group.Go(func() error {
 		defer close(work)
-		for c, err := range chunks(img, 1) {
+		for c, err := range chunks(img, 1, chunkSize) {
 			if err != nil {
 				return err
 			}
@@ -159,8 +160,8 @@ func spans(img diskimage.Image, unit int64) iter.Seq2[diskimage.Extent, error] {
 	}
 }
 
-// chunks cuts the spans where offsets are multiples of chunkSize.
-func chunks(img diskimage.Image, unit int64) iter.Seq2[diskimage.Extent, error] {
+// chunks cuts the spans where offsets are multiples of size.
+func chunks(img diskimage.Image, unit, size int64) iter.Seq2[diskimage.Extent, error] {
 	return func(yield func(diskimage.Extent, error) bool) {
 		for s, err := range spans(img, unit) {
 			if err != nil {
@@ -168,7 +169,7 @@ func chunks(img diskimage.Image, unit int64) iter.Seq2[diskimage.Extent, error] 
 				return
 			}
 			for at := s.Offset; at < s.End(); {
-				next := min(s.End(), at-at%chunkSize+chunkSize)
+				next := min(s.End(), at-at%size+size)
 				if !yield(diskimage.Extent{Offset: at, Length: next - at}, nil) {
 					return
 				}

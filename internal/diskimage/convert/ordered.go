@@ -2,16 +2,17 @@ package convert
 
 import (
 	"context"
+	"iter"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// inOrder has workers make a piece of each chunk of the disk's data, all at once, and takes the pieces one after the other in the order of the disk.
-// newMaker is called once for each worker; what it returns may fill, or append to, the empty buffer that it is given, and returns it.
+// inOrder has workers make a piece of each chunk, all at once, and takes the pieces one after the other in the order of the chunks. newMaker is called
+// once for each worker; what it returns makes a piece in the buffer of one that was taken, or in a new one where that is nil.
 func inOrder(
-	ctx context.Context, img diskimage.Image, unit int64,
+	ctx context.Context, chunks iter.Seq2[diskimage.Extent, error],
 	newMaker func() func(buf []byte, c diskimage.Extent) ([]byte, error), take func(ctx context.Context, c diskimage.Extent, piece []byte) error,
 ) error {
 	type job struct {
@@ -32,7 +33,7 @@ func inOrder(
 	group.Go(func() error {
 		defer close(ordered)
 		defer close(todo)
-		for c, err := range chunks(img, unit) {
+		for c, err := range chunks {
 			if err != nil {
 				return err
 			}
@@ -54,16 +55,13 @@ func inOrder(
 	})
 	for range readers {
 		group.Go(func() error {
-			fill := newMaker()
+			maker := newMaker()
 			for j := range todo {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				if j.piece == nil {
-					j.piece = make([]byte, 0, chunkSize)
-				}
 				var err error
-				if j.piece, err = fill(j.piece[:0], j.chunk); err != nil {
+				if j.piece, err = maker(j.piece, j.chunk); err != nil {
 					return err
 				}
 				close(j.made)

@@ -13,8 +13,11 @@ import (
 // workers, because inflating is slower than hashing.
 func SHA256(ctx context.Context, img diskimage.Image) (string, error) {
 	h, at := sha256.New(), int64(0)
-	err := inOrder(ctx, img, 1, func() func([]byte, diskimage.Extent) ([]byte, error) {
+	err := inOrder(ctx, chunks(img, 1, chunkSize), func() func([]byte, diskimage.Extent) ([]byte, error) {
 		return func(buf []byte, c diskimage.Extent) ([]byte, error) {
+			if buf == nil {
+				buf = make([]byte, chunkSize)
+			}
 			buf = buf[:c.Length]
 			return buf, readChunk(img, buf, c.Offset)
 		}

@@ -12,7 +12,7 @@ type StreamWriter interface {
 	// Begin is called first, with the size of the disk in bytes.
 	Begin(size int64) error
 
-	// Unit is a divisor of 1 MiB. Chunks begin at a multiple of it and end at one, or at the end of the disk.
+	// Unit is a divisor of 256 KiB. Chunks begin at a multiple of it and end at one, or at the end of the disk.
 	Unit() int64
 
 	// NewPacker makes what one worker needs for itself. The function appends to piece what the file is to hold of a chunk at an offset of the disk.
@@ -35,14 +35,17 @@ func Stream(ctx context.Context, dst StreamWriter, img diskimage.Image, o Option
 	if err != nil {
 		return err
 	}
-	err = inOrder(ctx, img, dst.Unit(), func() func([]byte, diskimage.Extent) ([]byte, error) {
-		pack, chunk := dst.NewPacker(), make([]byte, chunkSize)
+	err = inOrder(ctx, chunks(img, dst.Unit(), streamChunk), func() func([]byte, diskimage.Extent) ([]byte, error) {
+		pack, chunk := dst.NewPacker(), make([]byte, streamChunk)
 		return func(piece []byte, c diskimage.Extent) ([]byte, error) {
+			if piece == nil {
+				piece = make([]byte, 0, streamChunk+streamChunk/64) // what doesn't compress becomes a little longer
+			}
 			b := chunk[:c.Length]
 			if err := readChunk(img, b, c.Offset); err != nil {
 				return piece, err
 			}
-			return pack(piece, b, c.Offset)
+			return pack(piece[:0], b, c.Offset)
 		}
 	}, func(_ context.Context, c diskimage.Extent, piece []byte) error {
 		if err := dst.WritePiece(piece); err != nil {

@@ -1,14 +1,12 @@
 package vmdk
 
 import (
-	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/inflate"
 )
 
 // structureGrainData begins the name of the structure in every error about the compressed data of a grain.
@@ -17,8 +15,8 @@ const structureGrainData = "compressed grain"
 // firstRead is how much of a grain is fetched before its length is known. Most grains of a sparse disk fit.
 const firstRead = 4096
 
-// scratch is what one reader needs: a few KiB of tables for each disk of a chain, and about two grains where they are compressed, whatever the image
-// claims.
+// scratch is what one reader needs: the inflater's tables, a few KiB of tables for each disk of a chain, and about two grains where they are
+// compressed, whatever the image claims.
 type scratch struct {
 	cursors []cursor // by depth
 
@@ -26,9 +24,7 @@ type scratch struct {
 	grainOf    *sparse // whose it is; nil: none
 	grainIndex int64
 	packed     []byte
-	source     bytes.Reader
-	inflater   io.ReadCloser
-	spare      [1]byte
+	inflater   inflate.Decoder
 }
 
 // room is b with a length of n.
@@ -46,11 +42,11 @@ func packedBound(grain int64) int64 { return grain + grain/1000 + 64 + sectorSiz
 func (e *sparse) readInGrain(s *scratch, off, at int64, part []byte) error {
 	grain, in := off/e.grain, off%e.grain
 	if int64(len(part)) == e.grain {
-		return e.inflate(s, grain, at, part)
+		return e.unpack(s, grain, at, part)
 	}
 	if e != s.grainOf || grain != s.grainIndex {
 		s.grainOf, s.grain = nil, room(s.grain, e.grain)
-		if err := e.inflate(s, grain, at, s.grain); err != nil {
+		if err := e.unpack(s, grain, at, s.grain); err != nil {
 			return err
 		}
 		s.grainOf, s.grainIndex = e, grain
@@ -59,13 +55,13 @@ func (e *sparse) readInGrain(s *scratch, off, at int64, part []byte) error {
 	return nil
 }
 
-// inflate reads the grain at a place in the file into dst, which is a grain long.
-func (e *sparse) inflate(s *scratch, grain, at int64, dst []byte) error {
+// unpack reads the grain at a place in the file into dst, which is a grain long.
+func (e *sparse) unpack(s *scratch, grain, at int64, dst []byte) error {
 	packed, err := e.readPacked(s, grain, at)
 	if err != nil {
 		return err
 	}
-	n, err := s.unzip(packed, dst)
+	n, err := s.inflater.Zlib(dst, packed)
 	corrupt := func(field string, value any, reason string) error {
 		return &diskimage.CorruptError{
 			Format: format, Structure: fmt.Sprintf("%s %d", structureGrainData, grain), Field: field, Offset: at, Value: value, Reason: reason,
@@ -74,7 +70,7 @@ func (e *sparse) inflate(s *scratch, grain, at int64, dst []byte) error {
 	full := len(dst)
 	rest := int(min(int64(full), e.size-grain*int64(full)))
 	switch {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, inflate.ErrTooLong):
 		return corrupt("uncompressed length", nil, fmt.Sprintf("the data inflate to more than the %d bytes of a grain", full))
 	case err != nil:
 		return corrupt("", nil, fmt.Sprintf("the zlib data are damaged after %d bytes: %v", n, err))
@@ -129,35 +125,4 @@ func (e *sparse) packedEnd(b []byte, grain, at int64) (int64, error) {
 		return corrupt("compressed size", length, fmt.Sprintf("the file ends after %d bytes: it was cut off, or damaged", e.file.size-at))
 	}
 	return end, nil
-}
-
-var errTooLong = errors.New("too long")
-
-// unzip inflates packed into dst and reads on to the end of the stream, where the Adler-32 sum is verified.
-func (s *scratch) unzip(packed, dst []byte) (n int, err error) {
-	s.source.Reset(packed)
-	if s.inflater == nil {
-		s.inflater, err = zlib.NewReader(&s.source)
-	} else {
-		err = s.inflater.(zlib.Resetter).Reset(&s.source, nil) //nolint:forcetypeassert // documented of zlib.NewReader
-	}
-	if err != nil {
-		return 0, err
-	}
-	for {
-		into := dst[n:]
-		if len(into) == 0 {
-			into = s.spare[:]
-		}
-		m, err := s.inflater.Read(into)
-		switch {
-		case m > 0 && n == len(dst):
-			return n, errTooLong
-		case errors.Is(err, io.EOF):
-			return n + m, nil
-		case err != nil:
-			return n + m, err
-		}
-		n += m
-	}
 }

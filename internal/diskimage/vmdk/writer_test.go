@@ -284,7 +284,7 @@ func (h holes) Extents() iter.Seq2[diskimage.Extent, error] {
 func (h holes) Close() error { return nil }
 
 func TestWriterErrors(t *testing.T) {
-	const mib, size = 1 << 20, 40 << 20 // what one worker reads at a time, and forty of it
+	const mib, size = 1 << 20, 40 << 20
 	disk, err := raw.Open(bytes.NewReader(pattern(size, 1)), size)
 	if err != nil {
 		t.Fatal(err)
