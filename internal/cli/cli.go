@@ -24,6 +24,8 @@ type commands struct {
 	Inspect inspectCommand `cmd:"" help:"Say what a disk image is, and whether VM Import takes it."`
 	Convert convertCommand `cmd:"" help:"Convert a disk image to a raw disk or to a stream-optimized VMDK."`
 	Serve   serveCommand   `cmd:"" help:"Answer EC2 on a local port: import snapshots without AWS."`
+
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
 }
 
 // environment is what a command has beside its arguments.
