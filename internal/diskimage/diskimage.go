@@ -15,12 +15,16 @@ type Image interface {
 	// Size is the virtual size in bytes.
 	Size() int64
 
-	// Extents yields the parts of the disk that the image stores: ordered by offset, merged, not overlapping, inside Size. What lies between
-	// them are holes, which read as zeros. A non-nil error is the last value yielded.
+	// Extents yields the parts of the disk that the image stores: ordered by offset, not overlapping, inside Size, and merged, but for cuts at
+	// multiples of Cut. What lies between them are holes, which read as zeros. A non-nil error is the last value yielded.
 	Extents() iter.Seq2[Extent, error]
 
 	Close() error
 }
+
+// Cut is where a run may be cut in two by an image that would have to read more of its tables to know how far it goes. They lie strewn over a
+// stream, one for 32 MiB as a rule: who walks over the extents while the stream arrives is not to wait for the last of them.
+const Cut = 32 << 20
 
 // Extent is one run of the virtual disk, in bytes.
 type Extent struct {

@@ -127,15 +127,18 @@ func (w *walk) over(depth int, from, to int64) bool {
 	return true
 }
 
-// add merges.
+// add merges, up to the next cut.
 func (w *walk) add(e diskimage.Extent) bool {
 	if w.found.Length > 0 && w.found.End() == e.Offset && w.found.Zero == e.Zero {
 		w.found.Length += e.Length
-		return true
+	} else {
+		more := w.flush()
+		w.found = e
+		if !more {
+			return false
+		}
 	}
-	more := w.flush()
-	w.found = e
-	return more
+	return w.found.End()%diskimage.Cut != 0 || w.flush()
 }
 
 func (w *walk) flush() bool {

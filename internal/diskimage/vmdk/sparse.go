@@ -53,10 +53,13 @@ func (e *sparse) run(c *cursor, off, limit int64) (r run, err error) {
 			return run{}, err
 		case r.length == 0:
 			r.kind, r.at = k, at+in
-		case k != r.kind, k == stored && (e.compressed || at != r.at+r.length):
+		case k != r.kind, k == stored && at != r.at+r.length:
 			return r, nil
 		}
 		r.length += min(next*e.grain-in-grain*e.grain, limit-r.length)
+		if k == stored && e.compressed { // each grain by itself
+			return r, nil
+		}
 	}
 	return r, nil
 }
