@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -233,7 +234,12 @@ func TestAnyChain(t *testing.T) {
 			f[fmt.Sprintf("disk%d.vmdk", k)] = []byte(d.String())
 		}
 		f["disk.vmdk"] = f[fmt.Sprintf("disk%d.vmdk", depth-1)]
-		img, err := f.open()
+		beside, own := f.opener(), io.ReaderAt(bytes.NewReader(f["disk.vmdk"]))
+		if rapid.Bool().Draw(t, "holes are known") {
+			beside = func(name string) (diskimage.File, error) { return holey{inMemory{bytes.NewReader(f[name])}}, nil }
+			own = holey{inMemory{bytes.NewReader(f["disk.vmdk"])}}
+		}
+		img, err := vmdk.OpenBeside(own, int64(len(f["disk.vmdk"])), beside)
 		if err != nil {
 			t.Fatal(err)
 		}

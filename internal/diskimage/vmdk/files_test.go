@@ -33,6 +33,27 @@ func (f files) open() (*vmdk.Image, error) {
 	return vmdk.OpenBeside(bytes.NewReader(image), int64(len(image)), f.opener())
 }
 
+// holey is a file with a map of its holes: pages of zeros.
+type holey struct{ inMemory }
+
+func (h holey) NextData(off int64) (start, end int64, err error) {
+	const page = 512
+	isHole := func(at int64) bool {
+		b := make([]byte, page)
+		n, _ := h.ReadAt(b, at)
+		return n == 0 || bytes.Equal(b[:n], make([]byte, n))
+	}
+	start = off - off%page
+	for ; start < h.Size() && isHole(start); start += page {
+	}
+	if start >= h.Size() {
+		return 0, 0, io.EOF
+	}
+	for end = start; end < h.Size() && !isHole(end); end += page {
+	}
+	return start, min(end, h.Size()), nil
+}
+
 type inMemory struct{ *bytes.Reader }
 
 func (inMemory) Close() error { return nil }

@@ -28,7 +28,8 @@ type cursor struct {
 	blank bool   // it has no entry that is not 0
 	copy  []byte // of the table, for a look
 
-	known storedRun
+	known     storedRun
+	knownCopy storedRun // where the redundant tables are
 }
 
 // entry is entry k of a part of the directory or of a table.
@@ -48,15 +49,16 @@ func (e *sparse) load(c *cursor, index int64) (there bool, err error) {
 	if err != nil || at == 0 {
 		return false, err
 	}
+	wasBlank := c.blank && len(c.table) > 0
 	n := e.perTable * e.width
 	empty, err := c.known.isHole(e.file, at, n)
 	switch {
 	case err != nil:
-	case empty:
+	case !empty:
+		c.table, err = e.fill(c.table, at, n)
+	case !wasBlank:
 		c.table = room(c.table, n)
 		clear(c.table)
-	default:
-		c.table, err = e.fill(c.table, at, n)
 	}
 	if err != nil {
 		c.table = c.table[:0]
@@ -149,8 +151,15 @@ func (e *sparse) compareRedundantTable(c *cursor) (err error) {
 	if at == 0 || at == c.at || !within(at, e.width*n, e.file.size) {
 		return nil // the primary one is sound, and rules
 	}
-	if c.copy, err = e.fill(c.copy, at, e.width*n); err != nil {
+	empty, err := c.knownCopy.isHole(e.file, at, e.width*n)
+	if err == nil && !empty {
+		c.copy, err = e.fill(c.copy, at, e.width*n)
+	}
+	switch {
+	case err != nil:
 		return fmt.Errorf("read redundant grain table %d at byte %d: %w", c.index, at, err)
+	case empty, bytes.Equal(c.copy, c.table[:e.width*n]):
+		return nil
 	}
 	for k := range n {
 		entry, redundant := e.entry(c.table, k), e.entry(c.copy, k)
