@@ -94,7 +94,7 @@ func TestDeltaRefusals(t *testing.T) {
 		{"a hint of a directory", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "/vmfs/", 240) }, nil, "it names no file"},
 		{"a hint of above", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "/vmfs/..", 240) }, nil, `".." is not the name of a file`},
 		{"missing", nil, func(f files) { delete(f, "base.vmdk") },
-			`unsupported VMDK (monolithicSparse delta): the disk that it is a delta of, "base.vmdk", is not there; put that file beside SRC, under that name`},
+			`unsupported VMDK (monolithicSparse delta): the disk that it is a delta of, "base.vmdk", is not there; put that file beside SRC under that name, and convert it`},
 		{"another CID", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abd", "ffffffff", "", 161) }, nil,
 			`parentCID = "abc": "base.vmdk" has the CID "abd": it is another disk, or was written to after the delta was made`},
 		{"no CID", func(b, _ *testimage.VMDK) { b.Descriptor = "RW 161 SPARSE \"x\"" }, nil, `has the CID ""`},

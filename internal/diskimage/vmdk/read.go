@@ -49,12 +49,12 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 
 // read reads from the disk at a depth of the chain. What lies behind the end of the chain, or of a parent, is zeros.
 func (i *Image) read(s *scratch, depth int, p []byte, off int64) (n int, err error) {
-	if depth == len(i.chain) || off >= i.chain[depth].size {
+	if depth == len(i.chain) {
 		clear(p)
 		return len(p), nil
 	}
 	d := i.chain[depth]
-	inside := min(int64(len(p)), d.size-off)
+	inside := min(int64(len(p)), d.size-off) // may be negative
 	for int64(n) < inside {
 		e := d.find(off + int64(n))
 		at := off + int64(n) - e.start
