@@ -38,10 +38,10 @@ const (
 
 // openParents opens the disks that a differencing disk differs from, one behind the other, to the first that differs from none. What it has opened
 // is closed by Close, after an error too.
-func (i *Image) openParents(beside diskimage.Opener) error {
+func (i *Image) openParents(beside diskimage.Opener, c *checked) error {
 	chain := []*Image{i}
 	for disk, name := i, ""; disk.origin != nil; {
-		if err := disk.openParent(beside, chain); err != nil {
+		if err := disk.openParent(beside, chain, c); err != nil {
 			if name == "" {
 				return err
 			}
@@ -54,7 +54,7 @@ func (i *Image) openParents(beside diskimage.Opener) error {
 }
 
 // openParent opens the disk that the last one of a chain differs from.
-func (i *Image) openParent(beside diskimage.Opener, chain []*Image) error {
+func (i *Image) openParent(beside diskimage.Opener, chain []*Image, c *checked) error {
 	o := i.origin
 	switch known := func(disk *Image) bool { return disk.id == o.parentID }; {
 	case slices.ContainsFunc(chain, known):
@@ -84,7 +84,7 @@ func (i *Image) openParent(beside diskimage.Opener, chain []*Image) error {
 		return errors.Join(err, file.Close())
 	}
 	if err == nil {
-		err = disk.Check()
+		err = disk.check(c)
 	}
 	if err != nil {
 		return errors.Join(in(name, err), file.Close())

@@ -327,3 +327,49 @@ func TestLongChains(t *testing.T) {
 		}
 	}
 }
+
+// A fixed disk, also one under others, stores what its file does: a sparse file costs nothing where it is a hole.
+func TestFixedInASparseFile(t *testing.T) {
+	base := testimage.VHD{ID: id("base"), Fixed: true, Size: 64 << 10}.Build(testimage.Run{Offset: 8192, Data: pattern(4096, 1)}, testimage.Run{Offset: 32 << 10, Data: pattern(8192, 2)})
+	child := testimage.VHD{ParentID: id("base"), Relative: "base", Size: 128 << 10, BlockSize: 8192}.Build(testimage.Run{Offset: 12 << 10, Data: pattern(512, 3)})
+	for _, c := range []struct {
+		name string
+		data []byte
+		want []diskimage.Extent
+	}{
+		{"alone", base.Data, []diskimage.Extent{{Offset: 8192, Length: 4096}, {Offset: 32 << 10, Length: 8192}}},
+		{"under a child", child.Data, []diskimage.Extent{{Offset: 8192, Length: 4096 + 512}, {Offset: 32 << 10, Length: 8192}}},
+	} {
+		img, err := vhd.OpenBeside(withHoles{bytes.NewReader(c.data)}, int64(len(c.data)), func(string) (diskimage.File, error) {
+			return withHoles{bytes.NewReader(base.Data)}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []diskimage.Extent
+		for e, err := range img.Extents() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, e)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: extents %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// withHoles is a file that stores the pages of 4 KiB that are not all zeros.
+type withHoles struct{ *bytes.Reader }
+
+func (f withHoles) Close() error { return nil }
+
+func (f withHoles) NextData(off int64) (start, end int64, err error) {
+	for page := make([]byte, 4096); off < f.Size(); off += 4096 - off%4096 {
+		start = off - off%4096
+		if n, _ := f.ReadAt(page, start); !bytes.Equal(page[:n], make([]byte, n)) {
+			return start, start + int64(n), nil
+		}
+	}
+	return 0, 0, io.EOF
+}

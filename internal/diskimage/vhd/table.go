@@ -81,13 +81,20 @@ func (t *table) place(index int64, entry uint32) (int64, error) {
 	}
 }
 
+// checked is what the checks of the disks of a chain share: they cost time and memory together.
+type checked struct {
+	starts []uint32 // of the blocks of one disk, by sector
+	stored int64    // blocks of all disks so far
+}
+
 // check holds every entry against the file and all blocks against each other: two that share bytes are never sound, whatever other readers make of
-// it. Every block that is stored costs 4 bytes until check is done: there are never more of them than fit into the file, nor than maxBlocks, which
-// makes 16 MiB.
-func (t *table) check() error {
+// it. Every block that is stored costs 4 bytes until the chain is checked: there are never more of them than fit into the file, nor than maxBlocks in
+// the whole chain, which makes 16 MiB.
+func (t *table) check(c *checked) error {
 	length := t.bitmap + t.blockSize
-	fit := (t.dataEnd-t.dataStart)/length + 1 // the last block may be cut short
-	starts := make([]uint32, 0, min(t.blocks, fit))
+	fit := min((t.dataEnd-t.dataStart)/length+1, t.blocks) // the last block may be cut short
+	most := min(fit, maxBlocks-c.stored)
+	c.starts = slices.Grow(c.starts[:0], int(most))
 	last := int64(-1) // where the last block of the disk is
 	w := newWindow()
 	for index := range t.blocks {
@@ -97,22 +104,25 @@ func (t *table) check() error {
 			return err
 		case at == 0:
 			continue
-		case len(starts) == cap(starts):
+		case int64(len(c.starts)) == fit:
 			return t.overlap(fmt.Sprintf("it stores more than the %d blocks that fit into the file", fit))
+		case int64(len(c.starts)) == most:
+			return unsupported(fmt.Sprintf("it and the disks that differ from it store more than %d blocks, the most that are read here", maxBlocks), mergeCure)
 		}
-		starts = append(starts, uint32(at/sectorSize))
+		c.starts = append(c.starts, uint32(at/sectorSize))
 		if index == t.blocks-1 {
 			last = at
 		}
 	}
-	slices.Sort(starts)
-	for k := 1; k < len(starts); k++ {
-		at, next, taken := int64(starts[k-1])*sectorSize, int64(starts[k])*sectorSize, length
+	c.stored += int64(len(c.starts))
+	slices.Sort(c.starts)
+	for k := 1; k < len(c.starts); k++ {
+		at, next, taken := int64(c.starts[k-1])*sectorSize, int64(c.starts[k])*sectorSize, length
 		if at == last {
 			taken = t.stored(t.blocks - 1)
 		}
 		if next-at < taken {
-			return t.overlap(fmt.Sprintf("the blocks at sectors %d and %d lie over each other", starts[k-1], starts[k]))
+			return t.overlap(fmt.Sprintf("the blocks at sectors %d and %d lie over each other", c.starts[k-1], c.starts[k]))
 		}
 	}
 	return nil

@@ -45,10 +45,11 @@ func OpenBeside(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, err
 	if img.origin != nil && beside == nil {
 		return nil, img.origin.refuseAlone()
 	}
-	if err := img.Check(); err != nil {
+	var c checked
+	if err := img.check(&c); err != nil {
 		return nil, err
 	}
-	if err := img.openParents(beside); err != nil {
+	if err := img.openParents(beside, &c); err != nil {
 		return nil, errors.Join(err, img.Close())
 	}
 	return img, nil
@@ -97,11 +98,13 @@ func look(r io.ReaderAt, size int64) (*Image, error) {
 }
 
 // Check reads the BAT and holds it against the file.
-func (i *Image) Check() error {
+func (i *Image) Check() error { return i.check(new(checked)) }
+
+func (i *Image) check(c *checked) error {
 	if i.table == nil {
 		return nil
 	}
-	return i.table.check()
+	return i.table.check(c)
 }
 
 func readDynamicHeader(r io.ReaderAt, f *footers) (dynamicHeader, error) {
