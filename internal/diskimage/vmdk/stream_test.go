@@ -50,7 +50,7 @@ func receive(r io.Reader) (*received, error) {
 		}
 	}
 	if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
-		return nil, fmt.Errorf("%d bytes behind the end, %v", len(rest), err)
+		return nil, fmt.Errorf("%d bytes behind the end, %w", len(rest), err)
 	}
 	return &s.received, nil
 }
@@ -142,7 +142,7 @@ func (s *receiver) grain(here uint32, lba uint64, size uint32, first []byte) err
 	}
 	data, err := io.ReadAll(inflater)
 	if err != nil || len(data) != 64<<10 || source.Len() > 0 || len(bytes.Trim(data, "\x00")) == 0 {
-		return fmt.Errorf("grain %d: %d bytes, %d left over, %v", number, len(data), source.Len(), err)
+		return fmt.Errorf("grain %d: %d bytes, %d left over, %w", number, len(data), source.Len(), err)
 	}
 	s.at[number], s.grains[number] = here, data
 	return nil

@@ -284,8 +284,8 @@ func (h holes) Extents() iter.Seq2[diskimage.Extent, error] {
 func (h holes) Close() error { return nil }
 
 func TestWriterErrors(t *testing.T) {
-	const mib, size = 1 << 20, 40 << 20
-	disk, err := raw.Open(bytes.NewReader(pattern(size, 1)), size)
+	const mib, size = 1 << 20, 12 << 20
+	disk, err := raw.Open(bytes.NewReader(bytes.Repeat(pattern(mib, 1), size/mib)), size)
 	if err != nil {
 		t.Fatal(err)
 	}
