@@ -46,7 +46,7 @@ func (i *Image) openParent(child *layer, loc *locator, beside diskimage.Opener, 
 	if beside != nil {
 		for _, name := range names {
 			if slices.ContainsFunc(i.layers, func(l *layer) bool { return l.name == name }) {
-				return child.blame(corrupt("parent locator", "", loc.at, fmt.Sprintf("%q", name), "the parents form a circle: a disk cannot be its own parent"))
+				return child.blame(corrupt("parent locator", "path", loc.at, fmt.Sprintf("%q", name), "the parents form a circle: a disk cannot be its own parent"))
 			}
 			file, err := beside(name)
 			if errors.Is(err, fs.ErrNotExist) {
