@@ -155,6 +155,18 @@ func TestSectorBitmap(t *testing.T) {
 	}
 }
 
+// A block that is partially present behind one that is wholly, in the file too.
+func TestPartialBehindFull(t *testing.T) {
+	f, d, disk := child(testimage.VHDX{}, testimage.Run{Offset: 2 * mib, Data: pattern(mib+512, 3)})
+	img, err := openBeside(f, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readAll(t, img), disk) {
+		t.Error("the bytes differ")
+	}
+}
+
 // Blocks whose bitmaps are in different chunks, on both sides of the entries in between, and in blocks that have more than a page of a bitmap.
 func TestBitmapsOfChunks(t *testing.T) {
 	for _, c := range []struct{ sector, block, size int64 }{
@@ -186,6 +198,45 @@ func TestBitmapsOfChunks(t *testing.T) {
 				t.Errorf("%+v at %d: %v, or other bytes", c, off, err)
 			}
 		}
+	}
+}
+
+// Windows of the BAT without any entry are passed over, to the first entry behind them, be it of a block or of a bitmap.
+func TestEmptyWindows(t *testing.T) {
+	for _, block := range []int64{0, 4094, 4095, 4096, 8189, 8190, 8191, 8192, 12285, 12286, 12287, 20479} { // 4096 entries are a window, and 4096 blocks a chunk
+		for _, locator := range [][][2]string{nil, testimage.VHDXLocator(id(1), "base.vhdx")} {
+			f := testimage.VHDX{Size: 20 << 30, Locator: locator}.Build(testimage.Run{Offset: block * mib, Data: pattern(mib, 1)})
+			base := testimage.VHDX{Size: 20 << 30, ID: id(1)}.Build(testimage.Run{Offset: 15000 * mib, Data: pattern(mib, 2)})
+			img, err := openBeside(f, &directory{files: map[string][]byte{"base.vhdx": base.Data}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []diskimage.Extent{{Offset: block * mib, Length: mib}}
+			if locator != nil {
+				want = append(want, diskimage.Extent{Offset: 15000 * mib, Length: mib})
+				slices.SortFunc(want, func(a, b diskimage.Extent) int { return int(a.Offset - b.Offset) })
+			}
+			if got := extents(t, img); !slices.Equal(got, want) {
+				t.Errorf("block %d, locator %q: extents %v, want %v", block, locator, got, want)
+			}
+		}
+	}
+}
+
+// Chunks of whose blocks none is partially present need no bitmap; and behind the last block, up to the bitmap of its chunk, an entry means nothing.
+func TestChunkWithoutBitmap(t *testing.T) {
+	f := testimage.VHDX{Size: 12<<30 - 2*mib, Locator: testimage.VHDXLocator(id(1), "base.vhdx")}.Build(
+		testimage.Run{Data: pattern(512, 1)}, testimage.Run{Offset: 5 << 30, Data: pattern(mib, 2)})
+	f.SetEntry(12<<10-2, 5*mib|data)
+	f.SetEntry(12<<10-1, 1<<64-1)
+	base := testimage.VHDX{Size: mib, ID: id(1)}.Build()
+	img, err := openBeside(f, &directory{files: map[string][]byte{"base.vhdx": base.Data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []diskimage.Extent{{Length: 512}, {Offset: 5 << 30, Length: mib}}
+	if got := extents(t, img); !slices.Equal(got, want) {
+		t.Errorf("extents %v, want %v", got, want)
 	}
 }
 
@@ -235,7 +286,8 @@ func chain(t *rapid.T) (files []*testimage.VHDXFile, disk []byte) {
 			if rapid.Bool().Draw(t, "zero") {
 				runs = append(runs, testimage.Run{Offset: at, Zero: length})
 			} else {
-				runs = append(runs, testimage.Run{Offset: at, Data: pattern(int(min(length, 40*sector)), uint64(10*k+n))})
+				most := rapid.SampledFrom([]int64{40 * sector, 3 * mib}).Draw(t, "most")
+				runs = append(runs, testimage.Run{Offset: at, Data: pattern(int(min(length, most)), uint64(10*k+n))})
 			}
 		}
 		f := v.Build(runs...)

@@ -91,11 +91,10 @@ func (r *reader) resolve(k int, off, limit int64) (kind, int64, error) {
 	end := min(found.end, limit)
 	switch found.kind {
 	case inherited:
-		size := r.layers[k+1].meta.size
-		if off >= size {
+		if off >= r.layers[k+1].meta.size {
 			return hole, end, nil
 		}
-		return r.resolve(k+1, off, min(end, size))
+		return r.resolve(k+1, off, end)
 	case stored:
 		from := found.at - found.start // a place in the file is an offset of the disk and this
 		isStored, until, err := l.inFile(c, off+from, end+from)
