@@ -220,6 +220,12 @@ func TestVMImportBeside(t *testing.T) {
 			"differencing VHD without its parent", "", child.Data,
 			"ClientError: Footers not identical", `its parent is not beside it: there is no "base.vhd"`, "put it beside SRC.vhd and run",
 		},
+		{
+			"differencing VHDX", string(testimage.VHDX{Size: 1 << 20}.Build(content).Data),
+			testimage.VHDX{Size: 1 << 20, Locator: testimage.VHDXLocator("", "base.vhd")}.Build().Data,
+			"ClientError: Disk validation failed [it is a differencing disk, and VM Import takes a disk in one file only]", "it is a differencing disk",
+			"convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`",
+		},
 	} {
 		img, err := detect.OpenBeside(bytes.NewReader(c.data), int64(len(c.data)), func(name string) (diskimage.File, error) {
 			if name != "base.vhd" || c.base == "" {

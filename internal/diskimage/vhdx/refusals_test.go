@@ -158,7 +158,7 @@ func TestParentNames(t *testing.T) {
 			continue
 		}
 		for _, name := range c.want {
-			if !strings.Contains(e.Reason, fmt.Sprintf("%q", name)) || !strings.Contains(e.Cure, "put it beside SRC.avhdx and run `terraform-provider-ec2 convert SRC.avhdx DST.raw`") {
+			if !strings.Contains(e.Reason, fmt.Sprintf("%q", name)) || !strings.Contains(e.Cure, "put it beside SRC.avhdx and run `terraform-provider-ec2 convert --to vmdk SRC.avhdx DST.vmdk`") {
 				t.Errorf("%q: %v", c.locator, err)
 			}
 		}
