@@ -20,7 +20,7 @@ type directory struct {
 	image fs.FileInfo // the image itself
 
 	root   *os.Root // nil until the image names a file
-	opened []fs.FileInfo
+	opened []imageFile
 }
 
 // besideError is why a file was not opened that an image names. It does not say which: that is in the words of the format around it.
@@ -34,7 +34,7 @@ func (d *directory) open(name string) (diskimage.File, error) {
 	if err != nil {
 		return nil, besideError{err}
 	}
-	d.opened = append(d.opened, file.info)
+	d.opened = append(d.opened, file)
 	return file, nil
 }
 

@@ -92,14 +92,17 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
 	if done.WrittenBytes, err = c.write(env, temporary, img); err != nil {
-		return done, explain(err)
+		return done, src.blame(explain(err))
 	}
 	if c.Verify {
 		sum, err := c.verify(env, temporary, img)
 		if err != nil {
-			return done, errors.Join(explain(err), os.Remove(temporary))
+			return done, errors.Join(src.blame(explain(err)), os.Remove(temporary))
 		}
 		done.SHA256 = &sum
+	}
+	if err := src.changed(); err != nil {
+		return done, errors.Join(err, os.Remove(temporary))
 	}
 	if err := c.put(temporary); err != nil {
 		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
@@ -138,7 +141,7 @@ func (c *convertCommand) write(env environment, path string, img diskimage.Image
 	}
 	f, err := sparse.Create(path, length)
 	if err != nil {
-		return 0, fmt.Errorf("write %s: %w", c.Destination, withoutPath(err))
+		return 0, fmt.Errorf("write %s: %w", c.Destination, roomCure(withoutPath(err)))
 	}
 	show := newProgress(env.stderr, "converting")
 	if c.To == "vmdk" {
@@ -148,7 +151,7 @@ func (c *convertCommand) write(env environment, path string, img diskimage.Image
 	}
 	show.done()
 	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, errors.Join(fmt.Errorf("write %s: %w", c.Destination, err), os.Remove(path))
+		return 0, errors.Join(fmt.Errorf("write %s: %w", c.Destination, roomCure(err)), os.Remove(path))
 	}
 	return written, nil
 }

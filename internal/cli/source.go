@@ -75,7 +75,7 @@ func (s *source) isOneOf(info fs.FileInfo) bool {
 		return true
 	}
 	for _, opened := range s.beside.opened {
-		if os.SameFile(opened, info) {
+		if os.SameFile(opened.info, info) {
 			return true
 		}
 	}

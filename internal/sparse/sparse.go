@@ -27,3 +27,7 @@ func Create(path string, size int64) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// NoRoom tells whether a write failed because the file system, or what the user may have of it, is full. A sparse file meets that when it is written to,
+// not when it is made.
+func NoRoom(err error) bool { return noRoom(err) }

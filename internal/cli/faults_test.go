@@ -1,0 +1,99 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/cli"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
+)
+
+// An image that something else writes to, or cuts off, while it is converted is no image that was converted, whether or not the bytes that were read
+// happen to be good.
+func TestConvertChangedSource(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"shrinks":      func(path string) error { return os.Truncate(path, mib) },
+		"is emptied":   func(path string) error { return os.Truncate(path, 0) },
+		"grows":        func(path string) error { return writeInto(path, os.O_APPEND, 0) },
+		"is rewritten": func(path string) error { return writeInto(path, 0, 2*mib+100) },
+	} {
+		for format, image := range map[string][]byte{"raw": disk(), "vmdk": testimage.StreamOptimized(testimage.GDInFront, disk())} {
+			for _, args := range [][]string{nil, {"--to", "vmdk"}, {"--verify"}} {
+				t.Run(fmt.Sprintf("%s %s %v", format, name, args), func(t *testing.T) {
+					dir := t.TempDir()
+					src := write(t, dir, "src", image)
+					must(t, os.Chtimes(src, time.Time{}, time.Now().Add(-time.Hour))) // else all is in one tick of the file system's clock
+					said := &onProgress{do: func() { must(t, change(src)) }}
+					var stdout bytes.Buffer
+					code := cli.Run(t.Context(), append([]string{"convert", src, dir + "/dst"}, args...), &stdout, said)
+					const words = "src: it was written to since it was opened: convert it again when nothing writes to it"
+					if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) || files(t, dir) != "src" {
+						t.Errorf("exit code %d, stdout %q, stderr %q, files: %s", code, stdout.String(), said.String(), files(t, dir))
+					}
+				})
+			}
+		}
+	}
+}
+
+// The same of a file that the image names.
+func TestConvertChangedExtent(t *testing.T) {
+	dir := t.TempDir()
+	src := write(t, dir, "src.vmdk", []byte("# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 6144 FLAT \"src-flat.vmdk\" 0\n"))
+	flat := write(t, dir, "src-flat.vmdk", disk()[:3*mib])
+	must(t, os.Chtimes(flat, time.Time{}, time.Now().Add(-time.Hour)))
+	said := &onProgress{do: func() { must(t, writeInto(flat, 0, 5)) }}
+	var stdout bytes.Buffer
+	code := cli.Run(t.Context(), []string{"convert", src, dir + "/dst"}, &stdout, said)
+	const words = "src-flat.vmdk, which it names, was written to since it was opened"
+	if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) || files(t, dir) != "src-flat.vmdk src.vmdk" {
+		t.Errorf("exit code %d, stdout %q, stderr %q, files: %s", code, stdout.String(), said.String(), files(t, dir))
+	}
+}
+
+// A file that replaces the image under its name is another one: what was opened stays whole.
+func TestConvertReplacedSource(t *testing.T) {
+	dir := t.TempDir()
+	src, next := write(t, dir, "src", disk()), write(t, dir, "next", []byte("something else"))
+	said := &onProgress{do: func() { must(t, os.Rename(next, src)) }}
+	if code := cli.Run(t.Context(), []string{"convert", src, dir + "/dst"}, &bytes.Buffer{}, said); code != 0 {
+		t.Fatalf("exit code %d, stderr %q", code, said.String())
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "dst")); err != nil || !bytes.Equal(got, disk()) {
+		t.Errorf("not the disk: %v", err)
+	}
+}
+
+func writeInto(path string, flag int, at int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|flag, 0)
+	if err != nil {
+		return err
+	}
+	if flag == os.O_APPEND {
+		_, err = f.WriteString("changed")
+	} else {
+		_, err = f.WriteAt([]byte("changed"), at)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// onProgress does something once when a conversion says for the first time that it is under way.
+type onProgress struct {
+	bytes.Buffer
+
+	do func()
+}
+
+func (o *onProgress) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("converting: ")) && o.do != nil {
+		o.do()
+		o.do = nil
+	}
+	return o.Buffer.Write(b)
+}
