@@ -198,34 +198,14 @@ func (c *convertCommand) verify(env environment, path string, img diskimage.Imag
 	}
 	defer copied.Close() //nolint:errcheck // it holds nothing but the file
 
-	var sums [2]string
-	for i, disk := range []diskimage.Image{padded{img, copied.Size()}, copied} {
-		total, err := dataBytes(env.ctx, disk)
-		if err != nil {
-			return "", err
-		}
-		show := newProgress(env.stderr, []string{"hashing SRC", "hashing DST"}[i])
-		sums[i], err = convert.SHA256(env.ctx, watched(disk, total, show))
-		show.done()
-		if err != nil {
-			return "", err
-		}
+	show := newProgress(env.stderr, "verifying")
+	sum, err := convert.Compare(env.ctx, img, copied, convert.Options{Progress: show.at})
+	show.done()
+	if d, ok := errors.AsType[*convert.DifferenceError](err); ok {
+		return "", fmt.Errorf("%s does not hold the same disk: %w; nothing was kept, try again on another file system", c.Destination, d)
 	}
-	if sums[0] != sums[1] {
-		return "", fmt.Errorf("%s does not hold the same disk: SHA-256 %s, the image has %s; nothing was kept, try again on another file system",
-			c.Destination, sums[1], sums[0])
-	}
-	return sums[1], nil
+	return sum, err
 }
-
-// padded is a disk with zeros behind its end, as a VMDK holds one whose size is no multiple of 512.
-type padded struct {
-	diskimage.Image
-
-	size int64
-}
-
-func (p padded) Size() int64 { return p.size }
 
 // put renames the complete file. Without --force, what has appeared in its place since stays.
 func (c *convertCommand) put(temporary string) error {

@@ -97,7 +97,7 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 	d.judge(detect.VMImport(img, nil))
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
-		sum, err := convert.SHA256(env.ctx, watched(img, *d.AllocatedBytes, progress))
+		sum, err := convert.SHA256(env.ctx, img, convert.Options{Progress: progress.at})
 		progress.done()
 		if err != nil {
 			return d, explain(err)

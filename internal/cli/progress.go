@@ -3,13 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
-
-	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // progress shows how far a long work is, how fast and how long it will take: a bar on a terminal, a line per 10 % elsewhere. Neither has colours.
@@ -79,29 +76,4 @@ func (p *progress) done() {
 		_ = p.bar.Clear()
 		p.live = false
 	}
-}
-
-// watchedImage tells a progress how many of the bytes that carry data have been read.
-type watchedImage struct {
-	diskimage.Image
-
-	total int64
-	show  *progress
-
-	mu   sync.Mutex
-	read int64
-}
-
-// watched is img, with the progress of reading its data once. total is how much data there is.
-func watched(img diskimage.Image, total int64, show *progress) diskimage.Image {
-	return &watchedImage{Image: img, total: total, show: show}
-}
-
-func (w *watchedImage) ReadAt(b []byte, off int64) (int, error) {
-	n, err := w.Image.ReadAt(b, off)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.read = min(w.read+int64(n), w.total) // a grain that holds less data than it is long is read in full
-	w.show.at(w.read, w.total)
-	return n, err
 }

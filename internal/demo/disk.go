@@ -100,7 +100,7 @@ func openDisk(ctx context.Context, path string) (*disk, error) {
 	}
 	defer img.Close()
 	d := &disk{path: path, size: img.Size()}
-	if d.sha256, err = convert.SHA256(ctx, img); err != nil {
+	if d.sha256, err = convert.SHA256(ctx, img, convert.Options{}); err != nil {
 		return nil, fmt.Errorf("reading your image: %w", err)
 	}
 	fact("image", fmt.Sprintf("%s (%s, %s)", relative(path), strings.TrimSpace(string(img.Format)+" "+img.SubFormat), mebibytes(info.Size())))

@@ -290,7 +290,7 @@ func (c *conversion) checksum(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer volume.Close()
-	return convert.SHA256(ctx, volume)
+	return convert.SHA256(ctx, volume, convert.Options{})
 }
 
 // completions is how often completing is tried: for some seconds, beside what SQLite waits for a lock.

@@ -153,7 +153,7 @@ func decodeImport(p *params) (r importRequest, err error) {
 	if r.KMSKeyID != "" && !r.Encrypted {
 		return r, failf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
-	if r.RoleName != "" && !roleName.MatchString(r.RoleName) {
+	if r.RoleName != "" && !isRole(r.RoleName) {
 		return r, failf("InvalidParameter", "The service role %s provided does not exist or does not have sufficient permissions", shorten(r.RoleName))
 	}
 	if !slices.Contains([]string{"", "RAW", "VHD", "VHDX", "VMDK"}, r.Format) {

@@ -9,9 +9,11 @@ import (
 
 var (
 	kmsKeyID = regexp.MustCompile(`^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$`)
-	kmsAlias = regexp.MustCompile(`^alias/[a-zA-Z0-9/_-]{1,250}$`)
+	kmsAlias = regexp.MustCompile(`^alias/[a-zA-Z0-9/_-]+$`)
 	kmsARN   = regexp.MustCompile(`^arn:(aws[a-z-]*):kms:([a-z0-9-]+):([0-9]{12}):((?:key|alias)/.+)$`)
 )
+
+const maxKMSAlias = 250 // characters behind the prefix; counting in the expression would take a millisecond of every start of the program
 
 // defaultKey is the key that EBS encrypts with when no other is named.
 const defaultKey = "alias/aws/ebs"
@@ -28,7 +30,7 @@ func (s scope) kmsKeyARN(key string) (string, error) {
 		resource = strings.TrimPrefix(resource, "key/")
 	}
 	switch {
-	case kmsAlias.MatchString(resource):
+	case kmsAlias.MatchString(resource) && len(resource) <= len("alias/")+maxKMSAlias:
 		resource = uuid.NewSHA1(uuid.NameSpaceURL, []byte(partition+":"+region+":"+account+":"+resource)).String()
 	case !kmsKeyID.MatchString(resource):
 		return "", invalidValue(key, "KmsKeyId", "Expected a key id, an alias, or the ARN of either.")

@@ -123,3 +123,22 @@ func TestTieringByTheClock(t *testing.T) {
 		t.Errorf("restore during the archival: %+v", got)
 	}
 }
+
+func TestRoles(t *testing.T) {
+	arn := "arn:aws:iam::123456789012:role/"
+	for name, want := range map[string]bool{
+		"vmimport": true, "a+=,.@-_B9": true, strings.Repeat("r", 64): true, arn + "a/path/vmimport": true, arn + strings.Repeat("r", 512): true,
+		"": false, "a role": false, "a/b": false, strings.Repeat("r", 65): false, arn: false, arn + strings.Repeat("r", 513): false,
+		"arn:aws:iam::1234:role/vmimport": false, "arn:aws:iam::123456789012:user/vmimport": false,
+	} {
+		if isRole(name) != want {
+			t.Errorf("isRole(%q) = %v", name, !want)
+		}
+	}
+	s := scope{Account: "123456789012", Region: "eu-central-1"}
+	for alias, want := range map[string]bool{"alias/" + strings.Repeat("a", 250): true, "alias/" + strings.Repeat("a", 251): false, "alias/": false} {
+		if arn, err := s.kmsKeyARN(alias); (err == nil) != want {
+			t.Errorf("an alias of %d characters: %s, %v", len(alias), arn, err)
+		}
+	}
+}

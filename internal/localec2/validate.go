@@ -28,9 +28,22 @@ var (
 	taskID = regexp.MustCompile(`^import-snap-[0-9a-z]{1,64}$`)
 
 	accountID = regexp.MustCompile(`^[0-9]{12}$`)
-	roleName  = regexp.MustCompile(`^([\w+=,.@-]{1,64}|arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512})$`)
+	roleName  = regexp.MustCompile(`^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([\w+=,.@/-]+)$`)
 	printable = regexp.MustCompile(`^[\x20-\x7e]{1,64}$`)
 )
+
+// isRole takes a role's name, or its ARN, where a path may precede the name. Lengths are counted here: in the expression that would take a millisecond
+// of every start of the program.
+func isRole(s string) bool {
+	m := roleName.FindStringSubmatch(s)
+	switch {
+	case m == nil:
+		return false
+	case m[1] != "":
+		return len(m[2]) <= 512
+	}
+	return len(s) <= 64 && !strings.Contains(s, "/")
+}
 
 func checkSnapshotID(id string) error {
 	if snapshotID.MatchString(id) {

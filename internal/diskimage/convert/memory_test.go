@@ -170,7 +170,7 @@ func TestMemoryOfLargestGrains(t *testing.T) {
 			return err
 		},
 		"SHA256": func(img *vmdk.Image, sample func()) error {
-			_, err := convert.SHA256(t.Context(), sampled{img, sample})
+			_, err := convert.SHA256(t.Context(), sampled{img, sample}, convert.Options{})
 			return err
 		},
 	} {

@@ -2,47 +2,47 @@ package convert
 
 import (
 	"context"
-	"iter"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// inOrder has workers make a piece of each chunk, all at once, and takes the pieces one after the other in the order of the chunks. newMaker is called
-// once for each worker; what it returns makes a piece in the buffer of one that was taken, or in a new one where that is nil.
+// inOrder has workers make a piece of each chunk of the disk's data, all at once, and takes the pieces one after the other in the order of the disk.
+// newMaker is called once for each worker; what it returns makes a piece in the buffer of one that was taken, or in a new one where that is nil.
 func inOrder(
-	ctx context.Context, chunks iter.Seq2[diskimage.Extent, error],
-	newMaker func() func(buf []byte, c diskimage.Extent) ([]byte, error), take func(ctx context.Context, c diskimage.Extent, piece []byte) error,
+	ctx context.Context, img diskimage.Image, unit int64,
+	newMaker func() func(buf []byte, c diskimage.Extent) ([]byte, error), take func(ctx context.Context, c chunk, piece []byte) error,
 ) error {
 	type job struct {
-		chunk diskimage.Extent
+		chunk chunk
 		piece []byte
-		made  chan struct{} // closed when the piece is
+		made  chan struct{} // told when the piece is
 	}
 	readers := workers()
 	group, ctx := errgroup.WithContext(ctx)
-	todo, ordered := make(chan *job), make(chan *job, 2*readers)
 	// A buffer belongs to a chunk before any worker sees it, in order: workers that run ahead can't take the buffer of the chunk waited for. There is
 	// one for each worker, and half as many again, so that a chunk that takes longer than others doesn't stop them.
-	buffers := make(chan []byte, readers+readers/2+1)
-	for range cap(buffers) {
-		buffers <- nil
+	free := make(chan *job, readers+readers/2+1)
+	todo, ordered := make(chan *job), make(chan *job, cap(free))
+	for range cap(free) {
+		free <- &job{made: make(chan struct{}, 1)}
 	}
 
 	group.Go(func() error {
 		defer close(ordered)
 		defer close(todo)
-		for c, err := range chunks {
+		for c, err := range chunks(img, unit) {
 			if err != nil {
 				return err
 			}
-			j := &job{chunk: c, made: make(chan struct{})}
+			var j *job
 			select {
-			case j.piece = <-buffers:
+			case j = <-free:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
+			j.chunk = c
 			for _, to := range []chan *job{todo, ordered} {
 				select {
 				case to <- j:
@@ -55,16 +55,16 @@ func inOrder(
 	})
 	for range readers {
 		group.Go(func() error {
-			maker := newMaker()
+			makePiece := newMaker()
 			for j := range todo {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
 				var err error
-				if j.piece, err = maker(j.piece, j.chunk); err != nil {
+				if j.piece, err = makePiece(j.piece, j.chunk.Extent); err != nil {
 					return err
 				}
-				close(j.made)
+				j.made <- struct{}{}
 			}
 			return nil
 		})
@@ -81,7 +81,7 @@ func inOrder(
 			if err := take(ctx, j.chunk, j.piece); err != nil {
 				return err
 			}
-			buffers <- j.piece
+			free <- j
 		}
 		return nil
 	})

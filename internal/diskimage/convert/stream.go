@@ -31,15 +31,12 @@ func Stream(ctx context.Context, dst StreamWriter, img diskimage.Image, o Option
 	if err := dst.Begin(img.Size()); err != nil {
 		return err
 	}
-	progress, err := o.progress(ctx, img, dst.Unit())
-	if err != nil {
-		return err
-	}
-	err = inOrder(ctx, chunks(img, dst.Unit(), streamChunk), func() func([]byte, diskimage.Extent) ([]byte, error) {
-		pack, chunk := dst.NewPacker(), make([]byte, streamChunk)
+	meter := o.meter(img.Size())
+	err := inOrder(ctx, img, dst.Unit(), func() func([]byte, diskimage.Extent) ([]byte, error) {
+		pack, chunk := dst.NewPacker(), make([]byte, chunkSize)
 		return func(piece []byte, c diskimage.Extent) ([]byte, error) {
 			if piece == nil {
-				piece = make([]byte, 0, streamChunk+streamChunk/64) // what doesn't compress becomes a little longer
+				piece = make([]byte, 0, chunkSize+chunkSize/64) // what doesn't compress becomes a little longer
 			}
 			b := chunk[:c.Length]
 			if err := readChunk(img, b, c.Offset); err != nil {
@@ -47,15 +44,19 @@ func Stream(ctx context.Context, dst StreamWriter, img diskimage.Image, o Option
 			}
 			return pack(piece[:0], b, c.Offset)
 		}
-	}, func(_ context.Context, c diskimage.Extent, piece []byte) error {
+	}, func(_ context.Context, c chunk, piece []byte) error {
 		if err := dst.WritePiece(piece); err != nil {
 			return err
 		}
-		progress(c.Length)
+		meter.add(c.passed)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return dst.End()
+	if err := dst.End(); err != nil {
+		return err
+	}
+	meter.end()
+	return nil
 }

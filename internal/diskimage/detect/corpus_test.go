@@ -140,7 +140,7 @@ func checkContent(t *testing.T, row testimage.Row, img diskimage.Image) {
 		}
 	}
 	if row.VirtualSize <= 64<<20 {
-		if sum, err := convert.SHA256(t.Context(), img); err != nil || sum != row.SHA256 {
+		if sum, err := convert.SHA256(t.Context(), img, convert.Options{}); err != nil || sum != row.SHA256 {
 			t.Errorf("SHA-256 %s, %v, want %s", sum, err, row.SHA256)
 		}
 	} else if row.Sparse64K == "-" {
@@ -304,7 +304,7 @@ func checkCured(t *testing.T, image, digest string) {
 		found++
 		if v := detect.VMImport(img, err); !v.Importable {
 			t.Errorf("%s: %+v", name, v)
-		} else if sum, err := convert.SHA256(t.Context(), img); err != nil || sum != digest {
+		} else if sum, err := convert.SHA256(t.Context(), img, convert.Options{}); err != nil || sum != digest {
 			t.Errorf("%s: SHA-256 %s, %v, want %s", name, sum, err, digest)
 		}
 	}
