@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -67,6 +68,28 @@ func TestDelta(t *testing.T) {
 	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); !ok || u.SubFormat != "monolithicSparse delta" ||
 		!strings.Contains(u.Cure, "`terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`") {
 		t.Errorf("alone: %v", err)
+	}
+}
+
+// A parent may be of any kind: a stream, a disk in several files, and a disk that was in use, of which a warning tells.
+func TestParentKinds(t *testing.T) {
+	f, disk := pair(func(_, _ *testimage.VMDK) {})
+	content := disk[:20*4096+512] // of which the child has what it changed
+	stream := testimage.VMDK{Layout: testimage.GDAtEnd, Size: int64(len(content)), GrainSectors: 8, Descriptor: chained("ABC", "ffffffff", "", 161)}.Build(testimage.Run{Data: content})
+	stream.Data[stream.Footer+72] = 1
+	for name, base := range map[string]files{
+		"stream":        {"base.vmdk": stream.Data},
+		"several files": {"base.vmdk": []byte(testimage.Descriptor{CreateType: "vmfs", CID: "abc", Extents: []string{`RW 161 VMFS "base-flat.vmdk"`}}.String()), "base-flat.vmdk": content},
+	} {
+		maps.Copy(f, base)
+		checkRefusal(t, f, disk, "")
+		img, err := f.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := img.Warnings(); name == "stream" && (len(w) != 1 || !strings.Contains(w[0], `its parent "base.vmdk": it was not closed`)) || name != "stream" && len(w) > 0 {
+			t.Errorf("%s: warnings %q", name, w)
+		}
 	}
 }
 

@@ -17,6 +17,9 @@ func (o *opening) described(f *file, text []byte, link descriptor) (*disk, error
 			Format: format, SubFormat: name, Reason: "it is only the descriptor of a disk whose data are on a device", Cure: device,
 		}
 	}
+	if err := link.refuseEncrypted(name); err != nil {
+		return nil, err
+	}
 	if o.beside == nil {
 		return nil, link.refuseAlone()
 	}

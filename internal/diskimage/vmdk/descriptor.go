@@ -14,6 +14,7 @@ type descriptor struct {
 	cid        string
 	parentCID  string
 	parentHint string
+	encrypted  bool
 	lines      []extentLine
 	sectors    uint64 // sum over the extent lines; does not overflow
 	strange    int64  // where the first line is that is none of a descriptor; -1: there is none
@@ -90,6 +91,10 @@ func (d *descriptor) parseLine(line string, at int64) {
 		d.parentCID = strings.ToLower(value)
 	case "parentfilenamehint":
 		d.parentHint = value
+	case "encryptionkeys":
+		d.encrypted = true
+	case "ddb.iofilters": // of ESXi
+		d.encrypted = d.encrypted || strings.Contains(strings.ToLower(value), "vmcrypt")
 	}
 }
 

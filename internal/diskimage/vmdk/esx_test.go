@@ -79,6 +79,16 @@ func TestESX(t *testing.T) {
 	}
 }
 
+// The number of a grain is split in its entry: the low twelve bits are above the others.
+func TestSESparseManyGrains(t *testing.T) {
+	v := testimage.VMDK{Size: 4200 * 4096}
+	disk := make([]byte, v.Size)
+	for at := int64(0); at < v.Size; at += 512 {
+		put64(disk, at, uint64(at+1))
+	}
+	checkRefusal(t, withESX("seSparse", "SESPARSE", v.BuildSESparse(testimage.Run{Data: disk}).Data, len(disk)), disk, "")
+}
+
 // What ESXi has unmapped and what it says is zeros are zeros; neighbours of both kinds are one.
 func TestSESparseExtents(t *testing.T) {
 	s, disk := se()

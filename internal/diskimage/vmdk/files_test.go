@@ -291,6 +291,19 @@ func TestSeveralRefusals(t *testing.T) {
 	}
 }
 
+// What an encrypted virtual machine wrote is not the disk that it saw.
+func TestEncrypted(t *testing.T) {
+	for _, line := range []string{`encryptionKeys="vmware:key/list/(pair/..."`, `ddb.iofilters = "vmwarevmcrypt"`} {
+		f := files{"disk.vmdk": []byte("createType=\"vmfs\"\n" + line + "\nRW 8 VMFS \"a\"\n"), "a": pattern(4096, 1)}
+		checkRefusal(t, f, nil, "unsupported VMDK (vmfs): it is encrypted by VMware")
+		if _, err := open(f["disk.vmdk"]); err == nil || !strings.Contains(err.Error(), "it is encrypted") {
+			t.Errorf("alone: %v", err)
+		}
+		v := testimage.VMDK{Size: 4096, GrainSectors: 8, Descriptor: "createType=\"monolithicSparse\"\n" + line}
+		checkRefusal(t, files{"disk.vmdk": v.BuildSparse().Data}, nil, "unsupported VMDK (monolithicSparse): it is encrypted by VMware")
+	}
+}
+
 // What is sound and unusual.
 func TestSeveralAccepted(t *testing.T) {
 	data := pattern(8192, 1)

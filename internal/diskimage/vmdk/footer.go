@@ -50,7 +50,7 @@ func readFooter(r io.ReaderAt, size int64, head header) (header, error) {
 			Reason: "the footer must say where the grain directory is",
 		}
 	}
-	h.footed, h.unended = true, at+footerAt > size
+	h.footed, h.unended, h.unclean = true, at+footerAt > size, h.unclean || head.unclean
 	return h, nil
 }
 

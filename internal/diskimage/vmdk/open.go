@@ -134,6 +134,9 @@ func (o *opening) oneFile(f *file, head []byte) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.link.refuseEncrypted(h.header.subFormat()); err != nil {
+		return nil, err
+	}
 	if err := h.checkAlone(); err != nil {
 		return nil, err
 	}

@@ -63,6 +63,17 @@ func (d *descriptor) kind() (name, device string) {
 	return d.createType, ""
 }
 
+// refuseEncrypted is for a disk of an encrypted virtual machine: its grains are there, but not the bytes that the machine saw.
+func (d *descriptor) refuseEncrypted(name string) error {
+	if !d.encrypted {
+		return nil
+	}
+	return &diskimage.UnsupportedError{
+		Format: format, SubFormat: d.delta(name), Reason: "it is encrypted by VMware, and its keys are not in it",
+		Cure: "remove the encryption of the virtual machine in VMware, and take the disk after that",
+	}
+}
+
 // refuseAlone is for a descriptor whose files must not be opened.
 func (d *descriptor) refuseAlone() error {
 	name, _ := d.kind()
