@@ -230,8 +230,14 @@ func TestDifferencing(t *testing.T) {
 // A dirty file with a log that is too large to be read is sound, but not read.
 func TestHugeLog(t *testing.T) {
 	f := testimage.VHDX{Size: mib}.Build()
+	f.Put64(testimage.VHDXHeader2+72, 1<<30)
 	f.SetLogGUID(logGUID)
-	f.Put32(testimage.VHDXHeader2+68, 1<<30+mib)
+	f.Put32(testimage.VHDXHeader2+68, 256*mib)
+	f.Sum()
+	if _, err := vhdx.Open(sparse{f.Data}, 1<<40); err == nil || !strings.Contains(err.Error(), "the log holds no sequence") {
+		t.Errorf("%v", err)
+	}
+	f.Put32(testimage.VHDXHeader2+68, 257*mib)
 	f.Sum()
 	_, err := vhdx.Open(sparse{f.Data}, 1<<40)
 	if e, ok := errors.AsType[*diskimage.UnsupportedError](err); !ok || !strings.Contains(e.Cure, "Mount-VHD") {
