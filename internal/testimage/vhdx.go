@@ -139,26 +139,19 @@ func (v VHDX) states(blocks int64, runs []Run) (states map[int64]uint64, own map
 			own[s] = true
 		}
 	}
+	count := map[int64]int64{}
+	for sector := range own {
+		count[sector*v.LogicalSector/v.BlockSize]++
+	}
 	for b := range blocks {
-		switch {
-		case touched[b], v.Fixed:
+		switch n := count[b]; {
+		case v.Locator == nil && (touched[b] || v.Fixed):
 			states[b] = 6
-		case zero[b]:
+		case zero[b] && !touched[b]:
 			states[b] = 2
-		}
-		if v.Locator == nil || states[b] == 2 {
-			continue
-		}
-		count, of := int64(0), int64(0)
-		for at := b * v.BlockSize; at < min(v.Size, (b+1)*v.BlockSize); at += v.LogicalSector {
-			of++
-			if own[at/v.LogicalSector] {
-				count++
-			}
-		}
-		if states[b] = 0; count == of {
+		case n > 0 && n == min(v.BlockSize, v.Size-b*v.BlockSize)/v.LogicalSector:
 			states[b] = 6
-		} else if count > 0 {
+		case n > 0:
 			states[b] = 7
 		}
 	}

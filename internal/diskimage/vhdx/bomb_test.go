@@ -210,7 +210,7 @@ func TestMemoryOfChain(t *testing.T) {
 // holes is a file that goes on with a hole.
 type holes struct{ b []byte }
 
-func (h holes) ReadAt(p []byte, at int64) (int, error) { return sparse{h.b}.ReadAt(p, at) }
+func (h holes) ReadAt(p []byte, at int64) (int, error) { return sparse(h).ReadAt(p, at) }
 func (holes) Size() int64                              { return 100 << 40 }
 func (holes) Close() error                             { return nil }
 

@@ -203,10 +203,10 @@ func TestBitmapsOfChunks(t *testing.T) {
 
 // Windows of the BAT without any entry are passed over, to the first entry behind them, be it of a block or of a bitmap.
 func TestEmptyWindows(t *testing.T) {
+	base := testimage.VHDX{Size: 20 << 30, ID: id(1)}.Build(testimage.Run{Offset: 15000 * mib, Data: pattern(mib, 2)})
 	for _, block := range []int64{0, 4094, 4095, 4096, 8189, 8190, 8191, 8192, 12285, 12286, 12287, 20479} { // 4096 entries are a window, and 4096 blocks a chunk
 		for _, locator := range [][][2]string{nil, testimage.VHDXLocator(id(1), "base.vhdx")} {
 			f := testimage.VHDX{Size: 20 << 30, Locator: locator}.Build(testimage.Run{Offset: block * mib, Data: pattern(mib, 1)})
-			base := testimage.VHDX{Size: 20 << 30, ID: id(1)}.Build(testimage.Run{Offset: 15000 * mib, Data: pattern(mib, 2)})
 			img, err := openBeside(f, &directory{files: map[string][]byte{"base.vhdx": base.Data}})
 			if err != nil {
 				t.Fatal(err)
