@@ -21,7 +21,6 @@ import (
 var version = "dev"
 
 func main() {
-	ignoreSizeLimit()
 	args := os.Args[1:]
 	debug := len(args) == 1 && (args[0] == "-debug" || args[0] == "--debug")
 	if len(args) == 0 || debug {

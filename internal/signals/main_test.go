@@ -59,12 +59,12 @@ func TestMain(m *testing.M) {
 
 // workshop is what all tests share: the provider as it is built, and the CLI that starts it.
 var workshop struct {
-	once     sync.Once
-	err      error
-	dir      string
-	provider string // the binary, as /proc names it
-	cli      string
-	env      []string
+	once, building sync.Once
+	err, buildErr  error
+	dir            string
+	provider       string // the binary, as /proc names it
+	cli            string
+	env            []string
 }
 
 // ready skips the test where no real CLI is wanted, and prepares the workshop.
@@ -74,18 +74,25 @@ func ready(t *testing.T) {
 		t.Skip("runs the real CLI: make test-signals, or TF_ACC=1")
 	}
 	cli := acctest.CLI(t)
+	built(t)
 	workshop.once.Do(func() { workshop.err = prepare(cli) })
 	if workshop.err != nil {
 		t.Fatal(workshop.err)
 	}
 }
 
-func prepare(cli string) error {
+// built prepares of the workshop what needs no CLI.
+func built(t *testing.T) {
+	t.Helper()
+	workshop.building.Do(func() { workshop.buildErr = build() })
+	if workshop.buildErr != nil {
+		t.Fatal(workshop.buildErr)
+	}
+}
+
+func build() error {
 	w := &workshop
 	var err error
-	if w.cli, err = filepath.Abs(cli); err != nil {
-		return err
-	}
 	if w.dir, err = os.MkdirTemp("", "ec2-signals"); err != nil {
 		return err
 	}
@@ -104,17 +111,26 @@ func prepare(cli string) error {
 	if w.provider, err = filepath.EvalSymlinks(binary); err != nil {
 		return fmt.Errorf("EC2_PROVIDER_BINARY: %w", err)
 	}
-	config := filepath.Join(w.dir, "cli.tfrc")
-	text := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registry.terraform.io/ec2-import-snapshot/ec2\" = %[1]q\n"+
-		"    \"registry.opentofu.org/ec2-import-snapshot/ec2\" = %[1]q\n  }\n  direct {}\n}\n", filepath.Dir(binary))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
-	}
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "EC2_") {
 			w.env = append(w.env, entry)
 		}
+	}
+	return nil
+}
+
+func prepare(cli string) error {
+	w := &workshop
+	var err error
+	if w.cli, err = filepath.Abs(cli); err != nil {
+		return err
+	}
+	config := filepath.Join(w.dir, "cli.tfrc")
+	text := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registry.terraform.io/ec2-import-snapshot/ec2\" = %[1]q\n"+
+		"    \"registry.opentofu.org/ec2-import-snapshot/ec2\" = %[1]q\n  }\n  direct {}\n}\n", filepath.Dir(w.provider))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
 	}
 	w.env = append(w.env, "TF_CLI_CONFIG_FILE="+config, "CHECKPOINT_DISABLE=1", "TF_INPUT=0")
 	return nil

@@ -1,4 +1,0 @@
-package main
-
-// ignoreSizeLimit has nothing to do: there is no such limit.
-func ignoreSizeLimit() {}
