@@ -152,7 +152,7 @@ func (s *httpsSource) getOnce(ctx context.Context, off, n int64) (*http.Response
 	}
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot read it: %w", s.location, withoutURL(err))
+		return nil, fmt.Errorf("%s: cannot read it: %w", s.location, notEnd(withoutURL(err)))
 	}
 	return response, nil
 }

@@ -158,6 +158,18 @@ func TestPagesReadAheadBreaks(t *testing.T) {
 	})
 }
 
+// TestPagesNeverEnd: a connection that ends before its answer is not the end of the object.
+func TestPagesNeverEnd(t *testing.T) {
+	bubble(t, mib, func(t *testing.T, l *line, b *pages) {
+		for _, part := range []int64{0, 100} {
+			l.behind = func(int64, int64) (int64, error) { return part, io.EOF }
+			if n, err := b.ReadAt(make([]byte, 1), 0); n != 0 || err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		}
+	})
+}
+
 // TestPagesBreak: a page that several wait for is tried for as often as it should be, once for all of them, and then again by who comes later.
 func TestPagesBreak(t *testing.T) {
 	bubble(t, 64*mib, func(t *testing.T, l *line, b *pages) {

@@ -31,9 +31,17 @@ var (
 func readWhole(l Location, body io.Reader, p []byte) error {
 	n, err := io.ReadFull(body, p)
 	if err != nil {
-		return fmt.Errorf("%s: %w after %d of %d bytes: %w", l, errInterrupted, n, len(p), err)
+		return fmt.Errorf("%s: %w after %d of %d bytes: %w", l, errInterrupted, n, len(p), notEnd(err))
 	}
 	return nil
+}
+
+// notEnd keeps the end of a connection from being taken for the end of the object, which io.EOF means to all who read it.
+func notEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // readEnd sees that nothing follows in a body: an answer of more bytes than it said is one of other bytes.

@@ -78,7 +78,7 @@ func s3Error(ctx context.Context, client *s3.Client, l Location, err error) erro
 	}
 	var response *smithyhttp.ResponseError
 	if !errors.As(err, &response) || response.HTTPResponse() == nil {
-		return fmt.Errorf("%s: cannot read it from S3: %w", l, err)
+		return fmt.Errorf("%s: cannot read it from S3: %w", l, notEnd(err))
 	}
 	status, header := response.HTTPStatusCode(), response.HTTPResponse().Header
 	region := header.Get(bucketRegion)
