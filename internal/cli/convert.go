@@ -23,18 +23,22 @@ type convertCommand struct {
 	To          string `enum:"raw,vmdk" default:"raw" placeholder:"raw|vmdk" help:"raw: a sparse file as long as the disk. vmdk: stream-optimized, as VM Import takes it (${default})."`
 	Strict      bool   `help:"Refuse what VM Import refuses."`
 	Verify      bool   `help:"Read DST again and compare it with SRC."`
-	Force       bool   `help:"Replace DST, if it is a regular file and not SRC."`
+	Force       bool   `help:"Replace DST, if it is a regular file and no part of SRC."`
 	JSON        bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Help is the part of `convert --help` below its summary.
 func (convertCommand) Help() string {
-	return `The format of SRC is told by its content, never by its name. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind.
+	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind.
+
+--verify reads the disk in SRC and the one in DST once more and hashes both, holes included.
 
 Examples:
 
   terraform-provider-ec2 convert disk.vhdx disk.raw
   terraform-provider-ec2 convert --to vmdk --verify disk.vmdk upload.vmdk
+  terraform-provider-ec2 convert --to vmdk snapshot.avhdx upload.vmdk        # its parents are beside it
+  terraform-provider-ec2 convert --to vmdk split.vmdk upload.vmdk            # split-s001.vmdk and so on are beside it
   terraform-provider-ec2 convert --strict --json disk.vhd disk.raw`
 }
 
@@ -75,14 +79,14 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	defer src.Close() //nolint:errcheck // it was only read
 	img, err := src.open()
 	if err != nil {
-		return conversion{}, explain(err)
+		return conversion{}, explain(err, c.Source)
 	}
 	defer img.Close() //nolint:errcheck // its files were only read
 	if err := c.checkDestination(src); err != nil {
 		return conversion{}, err
 	}
 	warn(env, c.Source, img)
-	if v := detect.VMImport(img, nil); c.Strict && !v.Importable {
+	if v := detect.VMImport(img, nil).For(c.Source); c.Strict && !v.Importable {
 		if c.To == "vmdk" {
 			return conversion{}, fmt.Errorf("VM Import would refuse it: %s; without --strict it is converted to what VM Import takes", v.Reason)
 		}
@@ -92,12 +96,12 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
 	if done.WrittenBytes, err = c.write(env, temporary, img); err != nil {
-		return done, src.blame(explain(err))
+		return done, src.blame(explain(err, c.Source))
 	}
 	if c.Verify {
 		sum, err := c.verify(env, temporary, img)
 		if err != nil {
-			return done, errors.Join(src.blame(explain(err)), os.Remove(temporary))
+			return done, errors.Join(src.blame(explain(err, c.Source)), os.Remove(temporary))
 		}
 		done.SHA256 = &sum
 	}

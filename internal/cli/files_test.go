@@ -76,7 +76,7 @@ func TestSeveralFiles(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &d); code != 0 || err != nil {
 				t.Fatalf("exit code %d, %v, stderr %q", code, err, stderr)
 			}
-			const cure = "convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
+			cure := "convert it with `terraform-provider-ec2 convert --to vmdk " + image + " NEW.vmdk`"
 			if d.Format != s.format || d.SubFormat != s.subFormat || d.VirtualSizeBytes != int64(len(disk())) || d.FileSizeBytes != len(s.content[s.image]) ||
 				d.Importable || !strings.HasSuffix(d.Reason, "; "+cure) || d.SHA256 != sha256Of(disk()) {
 				t.Errorf("inspect: %s", stdout)
@@ -134,7 +134,7 @@ func TestInspectIncomplete(t *testing.T) {
 				}
 				if !strings.HasPrefix(stdout, `{"format":"`+s.format+`","sub_format":"`+s.subFormat+`","virtual_size_bytes":null,`) ||
 					!strings.Contains(stdout, `"importable":false,"reason":"`) || !strings.Contains(stdout, s.beside) || !strings.Contains(stdout, c.reason) ||
-					!strings.Contains(stdout, "terraform-provider-ec2 convert --to vmdk SRC") {
+					!strings.Contains(stdout, "terraform-provider-ec2 convert --to vmdk "+image+" NEW.vmdk") {
 					t.Errorf("%s", stdout)
 				}
 				refused(t, 1, []string{"convert", image, dir + "/new.raw"}, s.beside, c.reason)

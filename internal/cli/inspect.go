@@ -23,11 +23,12 @@ type inspectCommand struct {
 
 // Help is the part of `inspect --help` below its summary.
 func (inspectCommand) Help() string {
-	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The exit code is 0 whenever the file could be described, importable or not.
+	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The map shows which parts of the disk carry data. Extents and parents of the disk are read too: regular files in the directory of the image or below, through no link. The exit code is 0 whenever the file could be described, importable or not.
 
 Examples:
 
   terraform-provider-ec2 inspect disk.vmdk
+  terraform-provider-ec2 inspect snapshot.avhdx
   terraform-provider-ec2 inspect --json disk.vmdk | jq -e .importable
   terraform-provider-ec2 inspect --sha256 disk.vhdx`
 }
@@ -78,11 +79,11 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 		d.Format, d.SubFormat = foreign.Format, orNull(foreign.SubFormat)
 		verdict := detect.VMImport(nil, err)
 		verdict.Reason += incomplete
-		d.judge(verdict)
+		d.judge(verdict.For(c.Image))
 		return d, nil
 	}
 	if err != nil {
-		return d, explain(err)
+		return d, explain(err, c.Image)
 	}
 	defer img.Close() //nolint:errcheck // its files were only read
 	warn(env, c.Image, img)
@@ -91,16 +92,16 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib
 	d.allocation = newAllocation(virtual, mapWidth(env.stdout))
 	if err := eachExtent(env.ctx, img, d.allocation.add); err != nil {
-		return d, explain(err)
+		return d, explain(err, c.Image)
 	}
 	d.AllocatedBytes = &d.allocation.total
-	d.judge(detect.VMImport(img, nil))
+	d.judge(detect.VMImport(img, nil).For(c.Image))
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
 		sum, err := convert.SHA256(env.ctx, img, convert.Options{Progress: progress.at})
 		progress.done()
 		if err != nil {
-			return d, explain(err)
+			return d, explain(err, c.Image)
 		}
 		d.SHA256 = &sum
 	}
@@ -137,15 +138,20 @@ func (d *description) judge(v detect.Verdict) {
 	}
 }
 
-// explain adds to the error of a reader what to do about it.
-func explain(err error) error {
-	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && u.Format == string(detect.Empty) {
-		return fmt.Errorf("%s; %s", u.Reason, u.Cure)
+// explain adds to the error of a reader what to do about it, by the name of the image.
+func explain(err error, name string) error {
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok {
+		named := *u
+		named.Cure = detect.Verdict{Cure: u.Cure}.For(name).Cure
+		if u.Format == string(detect.Empty) {
+			return fmt.Errorf("%s; %s", named.Reason, named.Cure)
+		}
+		return &named
 	}
 	if _, corrupt := errors.AsType[*diskimage.CorruptError](err); !corrupt {
 		return err
 	}
-	if v := detect.VMImport(nil, err); v.Cure != "" {
+	if v := detect.VMImport(nil, err).For(name); v.Cure != "" {
 		return fmt.Errorf("%w; %s", err, v.Cure)
 	}
 	return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -50,7 +49,10 @@ func TestBlocks(t *testing.T) {
 	made := read()
 	for _, want := range []string{
 		"# Guide\n", "between {{ tffile \"x\" }}\n",
-		"| `VMDK`, monolithicSparse | refuses it: `ClientError: Disk validation failed [Unsupported VMDK File Format]` |",
+		"| `VMDK`, streamOptimized |  | `convert --to vmdk` | takes it |  |\n",
+		"| `VMDK`, monolithicSparse |  |  | `ClientError: Disk validation failed [Unsupported VMDK File Format]` | VM Import takes stream-optimized VMDKs only; ",
+		"| `VHD`, differencing | its parent, and the parent's |  | `ClientError: Footers not identical` |",
+		"| `QCOW2` | `ClientError: Disk validation failed [Unsupported specified file format]` | VM Import does not take this format; convert it with `qemu-img",
 		"| `unsupported vmdk file format` | The object is a VMDK, but not of the streamOptimized sub-format",
 		"| `InvalidSnapshot.InUse` | An AMI still uses the snapshot. | Deregister the AMI first",
 		"$ terraform-provider-ec2 convert --help\n", "--strict ",
@@ -68,8 +70,8 @@ func TestBlocks(t *testing.T) {
 
 	for name, text := range map[string]string{
 		"a block that is not known":  begin + "weather" + beginEnd + end,
-		"a block that does not end":  begin + "formats" + beginEnd,
-		"a block that is not closed": begin + "formats",
+		"a block that does not end":  begin + "formats read" + beginEnd,
+		"a block that is not closed": begin + "formats read",
 		"blocks that are not there":  begin + "task failures" + beginEnd + end,
 	} {
 		write(text)
@@ -92,8 +94,7 @@ func TestQuotedCures(t *testing.T) {
 		known[f.Cause], known[f.Cure] = true, true
 	}
 	for _, s := range samples() {
-		img, err := detect.Open(bytes.NewReader(s.data), int64(len(s.data)), "")
-		verdict := detect.VMImport(img, err)
+		verdict := detect.VMImport(s.alone())
 		known[verdict.Reason], known[verdict.Cure] = true, true
 		known[verdict.For("mono.vmdk").Cure] = true // the object that the guide imports
 	}

@@ -19,15 +19,19 @@ import (
 
 // blocks are what can be generated, by their name.
 var blocks = map[string]func(context.Context) (string, error){
-	"task failures": taskFailures,
-	"call failures": callFailures,
-	"formats":       formats,
-	"inspect help":  help("inspect"),
-	"convert help":  help("convert"),
-	"serve help":    help("serve"),
+	"task failures":   taskFailures,
+	"call failures":   callFailures,
+	"formats read":    formatsRead,
+	"formats refused": formatsRefused,
+	"inspect help":    help("inspect"),
+	"convert help":    help("convert"),
+	"serve help":      help("serve"),
+	"completion help": help("completion"),
 
 	"first look": transcript("inspect disk.vmdk", "convert --to vmdk --verify disk.vmdk upload.vmdk", "inspect upload.vmdk"),
 	"inspect":    transcript("inspect disk.vmdk", "inspect --json disk.vhdx", "inspect disk.qcow2"),
+	"chain":      transcript("inspect tuesday.avhdx", "convert --to vmdk --verify tuesday.avhdx upload.vmdk"),
+	"incomplete": transcript("inspect lone.vhd"),
 	"corrupt":    transcript("inspect cut.vmdk"),
 	"convert":    transcript("convert --to vmdk --verify disk.vmdk upload.vmdk", "convert --json disk.vhdx disk.raw"),
 	"refused":    transcript("convert disk.qcow2 disk.raw", "convert --strict disk.vmdk disk.raw"),

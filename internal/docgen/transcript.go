@@ -26,11 +26,16 @@ var exampleFiles = sync.OnceValue(func() map[string][]byte {
 	}
 	content := testimage.Run{Offset: 1 << 20, Data: data}
 	stream := testimage.VMDK{Layout: testimage.GDAtEnd, Size: size}.Build(content).Data
+	later := testimage.Run{Offset: 8 << 20, Data: data[:1<<18]}
 	return map[string][]byte{
 		"disk.vmdk":  testimage.VMDK{Size: size}.BuildSparse(content).Data,
 		"disk.vhdx":  testimage.VHDX{Size: size}.Build(content).Data,
 		"disk.qcow2": magic(0, "QFI\xfb\x00\x00\x00\x03"),
 		"cut.vmdk":   stream[:512<<10],
+
+		"monday.vhdx":   testimage.VHDX{Size: size}.Build(content).Data,
+		"tuesday.avhdx": testimage.VHDX{Size: size, Locator: testimage.VHDXLocator("", `.\monday.vhdx`)}.Build(later).Data,
+		"lone.vhd":      testimage.VHD{Size: size, Parent: "base.vhd"}.Build(later).Data,
 	}
 })
 

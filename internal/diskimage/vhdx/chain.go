@@ -53,7 +53,7 @@ func (i *Image) openParent(child *layer, loc *locator, beside diskimage.Opener, 
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("open the parent: %w", err)
+				return fmt.Errorf("open the parent %.260q: %w", name, err)
 			}
 			i.files = append(i.files, file)
 			parent, err := openLayer(file, file.Size(), used)
