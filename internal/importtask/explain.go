@@ -131,7 +131,7 @@ var taskFailures = []taskFailure{
 	{[]string{"footers not identical"}, Explanation{
 		Cause: "The two footers of the VHD differ: it is a differencing disk, or it is damaged.",
 		// Not qemu-img convert: it takes a parent that it does not look for as zeros, and for most VHDs the geometry as the size.
-		Cure: "Merge a differencing disk into its parent with the tool that made it. Convert any other VHD again, from the original file, with " +
+		Cure: "Convert the original file, a differencing disk with its parents beside it, with " +
 			"`terraform-provider-ec2 convert --to vmdk SOURCE.vhd DISK.vmdk`, and upload the result.",
 		Blame: BlameDiskContainer,
 	}},
