@@ -215,7 +215,10 @@ func (c *convertCommand) verify(env environment, path string, img diskimage.Imag
 func (c *convertCommand) put(temporary string) error {
 	if !c.Force {
 		if err := os.Link(temporary, c.Destination); err == nil {
-			return os.Remove(temporary)
+			if err := os.Remove(temporary); err != nil {
+				return errors.Join(err, os.Remove(c.Destination)) // what failed leaves no file
+			}
+			return nil
 		} else if errors.Is(err, fs.ErrExist) {
 			return errors.New("it exists by now")
 		}
