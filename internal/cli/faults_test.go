@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,9 @@ func TestConvertChangedExtent(t *testing.T) {
 
 // A file that replaces the image under its name is another one: what was opened stays whole.
 func TestConvertReplacedSource(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be replaced there")
+	}
 	dir := t.TempDir()
 	src, next := write(t, dir, "src", disk()), write(t, dir, "next", []byte("something else"))
 	said := &onProgress{do: func() { must(t, os.Rename(next, src)) }}
