@@ -150,7 +150,7 @@ func (l *layer) check(taken *bitset) error {
 	for start := int64(0); start < entries; start += batWindow {
 		if at := l.entryAt(start); data < at {
 			var err error
-			if data, _, err = l.source.stored(at, l.entryAt(entries)); err != nil {
+			if data, _, err = l.source.stored(at, l.entryAt(entries), l.entryAt(entries)); err != nil {
 				return err
 			}
 		}

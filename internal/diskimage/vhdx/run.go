@@ -132,7 +132,7 @@ func (l *layer) sectors(c *cursor, block run, off, limit int64) (run, error) {
 func (l *layer) inFile(c *cursor, at, end int64) (isStored bool, until int64, err error) {
 	if at < c.known || at >= c.dataEnd {
 		c.known, c.data, c.dataEnd = 0, 0, 0
-		data, dataEnd, err := l.source.stored(at, l.source.end)
+		data, dataEnd, err := l.source.stored(at, end, l.source.end)
 		if err != nil {
 			return false, 0, err
 		}

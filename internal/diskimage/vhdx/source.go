@@ -86,14 +86,21 @@ func (s *source) readPage(p []byte, at int64, w *write) error {
 	return nil
 }
 
-// stored finds the first bytes of a part of the file that may be something else than zeros: that the file does not store as a hole, or that the log
-// writes. Where there are none, both results are end.
-func (s *source) stored(at, end int64) (from, to int64, err error) {
-	for at < end {
+// stored finds the first bytes of a part of the file that may be something else than zeros: that the file does not store as a hole, or a page that the
+// log writes. It goes on behind need only as far as that costs no more: a log may have many ranges of zeros, which are not to be gone through again for
+// each block between them. Where it has found nothing, both results are how far it went.
+func (s *source) stored(at, need, end int64) (from, to int64, err error) {
+	for at < need {
 		until := end
 		if s.over != nil {
 			w, next := s.over.find(at)
-			if until = min(next, end); w != nil {
+			until = min(next, end)
+			switch {
+			case w == nil:
+			case w.zero():
+				at = until
+				continue
+			default:
 				return at, until, nil
 			}
 		}
@@ -105,5 +112,5 @@ func (s *source) stored(at, end int64) (from, to int64, err error) {
 		}
 		at = until
 	}
-	return end, end, nil
+	return at, at, nil
 }

@@ -73,8 +73,8 @@ func TestReadsOfRuns(t *testing.T) {
 	}
 }
 
-// What the source knows to be a hole is a hole of the disk, in whichever file of a chain; but what the log writes there is data, and what a child has
-// as a hole is not its parent's.
+// What the source knows to be a hole is a hole of the disk, in whichever file of a chain, and what the log says to be zeros is too; but a page that the
+// log writes is data, and what a child has as a hole is not its parent's.
 func TestHoles(t *testing.T) {
 	content := pattern(8*mib, 1)
 	clear(content[mib/2 : mib])
@@ -108,7 +108,8 @@ func TestHoles(t *testing.T) {
 			testimage.VHDXWrite{Offset: uint64(f.Block[2] + 8192), Page: disk[2*mib+8192:][:4096]},
 			testimage.VHDXWrite{Offset: uint64(f.Block[5]), Zero: 4096}, f.Page(f.BAT)).Bytes())
 		clear(f.Data[f.BAT:][:4096])
-		want = slices.Insert(want, 2, diskimage.Extent{Offset: 2*mib + 4096, Length: 8192})
+		want = slices.Replace(want, 2, 3, diskimage.Extent{Offset: 2*mib + 4096, Length: 8192},
+			diskimage.Extent{Offset: 3*mib + 8192, Length: 2*mib - 8192}, diskimage.Extent{Offset: 5*mib + 4096, Length: 3*mib - 4096})
 		check(f, disk, want)
 
 		own := make([]byte, 2*mib)
