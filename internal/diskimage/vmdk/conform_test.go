@@ -1,6 +1,7 @@
 package vmdk_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
@@ -26,5 +27,34 @@ func TestConform(t *testing.T) {
 	for _, layout := range testimage.Layouts {
 		v.Layout = layout
 		conform("streamOptimized "+layout.String(), v.Build(runs...))
+	}
+}
+
+// What a disk is read in spite of is told.
+func TestWarnings(t *testing.T) {
+	const inUse = "it was not closed by the virtual machine"
+	for _, c := range []struct {
+		name   string
+		layout testimage.Layout
+		damage func(s *testimage.Stream)
+		want   string // empty: nothing
+	}{
+		{"sound", testimage.GDAtEnd, func(*testimage.Stream) {}, ""},
+		{"in use, by the header alone", testimage.GDAtEnd, func(s *testimage.Stream) { s.Data[72] = 1 }, inUse},
+		{"in use, by the footer alone", testimage.GDAtEnd, func(s *testimage.Stream) { s.Data[s.Footer+72] = 1 }, inUse},
+		{"in use", testimage.GDPatched, func(s *testimage.Stream) { s.Data[72] = 1 }, inUse},
+		{"without its end", testimage.GDAtEnd, func(s *testimage.Stream) { s.Data = s.Data[:len(s.Data)-512] }, "it ends without the end-of-stream marker"},
+	} {
+		v, runs, _ := small(c.layout)
+		s := v.Build(runs...)
+		c.damage(s)
+		img, err := open(s.Data)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if w := img.Warnings(); c.want == "" && len(w) > 0 || c.want != "" && (len(w) != 1 || !strings.HasPrefix(w[0], c.want)) {
+			t.Errorf("%s: warnings %q", c.name, w)
+		}
 	}
 }
