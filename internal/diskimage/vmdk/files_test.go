@@ -184,11 +184,33 @@ func TestFlatHoles(t *testing.T) {
 	if _, err := img.ReadAt(b, 8192); err != nil || len(bytes.Trim(b[:1<<20-12288], "\x00")) > 0 || !bytes.Equal(b[1<<20-12288:], bytes.Repeat([]byte{1}, 12288)) {
 		t.Errorf("%v, or other bytes", err)
 	}
+	// What is known of one place says nothing of those before it.
+	for _, at := range []int64{400 << 20, 8192, 1 << 20, 0} {
+		if _, err := img.ReadAt(b[:4096], at); err != nil || !bytes.Equal(b[:4096], bytes.Repeat([]byte{map[bool]byte{true: 1}[at == 1<<20 || at == 0]}, 4096)) {
+			t.Errorf("read at %d: %v, or other bytes", at, err)
+		}
+	}
 	mapped.err = errors.New("broken")
 	for _, err = range img.Extents() {
 	}
 	if !errors.Is(err, mapped.err) {
 		t.Errorf("with a broken map: %v", err)
+	}
+}
+
+// A table that begins in a hole is not all hole.
+func TestTableHalfInHole(t *testing.T) {
+	v := testimage.VMDK{Size: 4096 * 512}
+	s := v.BuildCOWD(testimage.Run{Offset: v.Size - 512, Data: pattern(512, 1)})
+	f := withESX("vmfsSparse", "VMFSSPARSE", s.Data, int(v.Size))
+	img, err := vmdk.OpenBeside(bytes.NewReader(f["disk.vmdk"]), int64(len(f["disk.vmdk"])), func(name string) (diskimage.File, error) {
+		return holey{inMemory{bytes.NewReader(f[name])}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := readAll(t, img); !bytes.Equal(b[v.Size-512:], pattern(512, 1)) || len(bytes.Trim(b[:v.Size-512], "\x00")) > 0 {
+		t.Error("other bytes")
 	}
 }
 
