@@ -214,6 +214,17 @@ func TestTableHalfInHole(t *testing.T) {
 	}
 }
 
+// A table that is a hole is compared with its copy as the zeros that it is, whatever was at hand before.
+func TestZeroedTableInHole(t *testing.T) {
+	v := testimage.VMDK{Size: 256 * 4096, GrainSectors: 8, GTEs: 128, Redundant: true}
+	s := v.BuildSparse(testimage.Run{Data: pattern(int(v.Size), 1)})
+	clear(s.Data[s.GT[1] : s.GT[1]+512])
+	_, err := vmdk.Open(holey{inMemory{bytes.NewReader(s.Data)}}, int64(len(s.Data)))
+	if err == nil || !strings.Contains(err.Error(), "entry of grain 128 = 0: the redundant table has a grain there") {
+		t.Error(err)
+	}
+}
+
 // mappedFile has ones in its runs.
 type mappedFile struct {
 	size int64

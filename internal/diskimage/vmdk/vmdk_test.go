@@ -96,6 +96,29 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// Compressed grains that lie in the file as far apart as in the disk are still read one by one.
+func TestStreamInStep(t *testing.T) {
+	v := testimage.VMDK{Layout: testimage.GDPatched, Size: 16 * 4096, GrainSectors: 8}
+	disk := make([]byte, v.Size)
+	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // repeatable on purpose
+	for k := range disk {
+		if k%4096 < 3600 { // which makes some bytes more
+			disk[k] = byte(r.Uint32())
+		}
+	}
+	s := v.Build(testimage.Run{Data: disk})
+	if s.Grain[15]-s.Grain[0] != 15*4096 {
+		t.Fatalf("grains at %v", s.Grain)
+	}
+	img, err := open(s.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readAll(t, img), disk) {
+		t.Error("the bytes differ")
+	}
+}
+
 func TestExtents(t *testing.T) {
 	for _, layout := range testimage.Layouts {
 		v, runs, disk := small(layout)
