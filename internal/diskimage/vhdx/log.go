@@ -14,7 +14,7 @@ import (
 func replayLog(s *source, h *header, used *budget) error {
 	if used.log += h.logLength; used.log > maxLogSize {
 		return &diskimage.UnsupportedError{
-			Format: format, Reason: fmt.Sprintf("it was not closed cleanly, and its log and those of its parents are %d bytes long, more than is read here", used.log),
+			Format: format, Reason: fmt.Sprintf("it was not closed cleanly, and with its log %d bytes of logs would have to be replayed, more than are here", used.log),
 			Cure: replayCure,
 		}
 	}
