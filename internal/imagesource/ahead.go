@@ -5,8 +5,9 @@ const (
 	aheadPages = 768
 	// maxRequests bounds the requests under way: while there are as many, nothing is read ahead.
 	maxRequests = aheadPages / requestPages
-	// nearby is how far from each other the workers of a conversion read at the same time.
-	nearby = 8 << 20
+	// before and behind the end of a run are the reads that belong to it: the workers of a conversion take one small piece after the other, and the
+	// slowest is not far behind.
+	before, behind = 512 << 10, 4 << 20
 	// maxRuns is how many runs are told apart: the data of an image, its tables, and what is read once in between.
 	maxRuns = 4
 )
@@ -25,9 +26,13 @@ type readAhead struct {
 type run struct {
 	start, end int64 // of what was read
 	read       int64 // how many bytes were
+	usual      int64 // how long the run was that this one took the place of
 	next       int64 // the page to be asked for next
 	used       int64 // when it was read last
 }
+
+// length is how far it has come: neither gaps count, nor what was read again.
+func (r *run) length() int64 { return min(r.end-r.start, r.read) }
 
 // note gives the run that a read belongs to; one that belongs to none begins one, in the place of the one that was left alone longest.
 func (a *readAhead) note(off, n int64) *run {
@@ -35,7 +40,7 @@ func (a *readAhead) note(off, n int64) *run {
 	oldest := &a.runs[0]
 	for k := range a.runs {
 		r := &a.runs[k]
-		if r.read > 0 && off >= r.end-2*nearby && off <= r.end+nearby {
+		if r.end > 0 && off >= r.end-behind && off <= r.end+before {
 			r.end, r.read, r.used = max(r.end, off+n), r.read+n, a.reads
 			return r
 		}
@@ -43,28 +48,51 @@ func (a *readAhead) note(off, n int64) *run {
 			oldest = r
 		}
 	}
-	*oldest = run{start: off, end: off + n, read: n, next: off / pageSize, used: a.reads}
+	*oldest = run{start: off, end: off + n, read: n, usual: oldest.length(), next: off / pageSize, used: a.reads}
 	return oldest
 }
 
 // restart forgets the runs, so that reading ahead begins anew, with small steps: what was read ahead did not come.
 func (a *readAhead) restart() { a.runs = [maxRuns]run{} }
 
-// extend asks for what comes next in a run. An image whose parts lie in no order gains nothing by that, and must not be fetched twice for it: what
-// was read ahead in vain stays within 4 MiB and 1/64 of all.
+// far is how many pages are to be read ahead: as much as was read of the run, or what is left of the usual length of runs, as the blocks of an image
+// have that lie in no order.
+func (r *run) far() int64 {
+	far := r.length()
+	if far < r.usual {
+		far = r.usual - far
+	}
+	return min(aheadPages, far/pageSize)
+}
+
+// piece is how many pages are asked for together: one large request and not many small ones.
+func (r *run) piece() int64 { return min(requestPages, max(1, r.far()/2)) }
+
+// vain says that too much was read ahead in vain. That stays within 4 MiB and 1/64 of all, so that an image whose parts lie in no order is not
+// fetched twice for it.
+func (a *readAhead) vain() bool { return a.wasted > 256+a.asked/64 }
+
+// miss asks for pages that a read waits for, and those that the run will need next.
+func (b *pages) miss(r *run, index, last int64) bool {
+	to := last + 1
+	if !b.vain() {
+		to = max(to, min(index+r.piece(), (b.size+pageSize-1)/pageSize))
+	}
+	r.next = max(r.next, index) // what lies before it is passed over
+	return b.ask(index, to, false) > 0
+}
+
+// extend asks for what comes next in a run.
 func (b *pages) extend(r *run) {
 	pages := (b.size + pageSize - 1) / pageSize
-	length := min(r.end-r.start, r.read) // neither the gaps in it count, nor what was read again
-	ahead := min(aheadPages, length/pageSize)
-	target := min(r.end/pageSize+ahead, (r.start+2*length)/pageSize, pages)
+	target := min(r.end/pageSize+r.far(), pages)
 	for b.ctx.Err() == nil && r.next < target && b.running < maxRequests {
 		if b.held[r.next] != nil {
 			r.next++
 			continue
 		}
-		// One large request and not many small ones: it waits until there is enough to ask for, and room.
-		piece := min(requestPages, max(1, ahead/2), pages-r.next)
-		if target-r.next < piece || b.wasted > 256+b.asked/64 {
+		piece := min(r.piece(), pages-r.next)
+		if target-r.next < piece || b.vain() { // it waits until there is enough to ask for
 			return
 		}
 		for b.unread.Len()+int(piece) > aheadPages {

@@ -83,7 +83,7 @@ func (b *pages) ReadAt(p []byte, off int64) (int, error) {
 	run := b.note(off, int64(want))
 	for n := 0; n < want; {
 		at := off + int64(n)
-		g, err := b.get(at/pageSize, last)
+		g, err := b.get(run, at/pageSize, last)
 		if err != nil {
 			return n, err
 		}
@@ -108,14 +108,14 @@ func (b *pages) close() {
 }
 
 // get gives a page, which stays in memory until it is released. Where it is not there it is asked for, with those behind it that the same read needs.
-func (b *pages) get(index, last int64) (*page, error) {
+func (b *pages) get(r *run, index, last int64) (*page, error) {
 	for {
 		if err := b.ended(); err != nil {
 			return nil, err
 		}
 		g := b.held[index]
 		if g == nil {
-			if b.ask(index, last+1, false) == 0 {
+			if !b.miss(r, index, last) {
 				b.cramped++
 				b.news.Wait()
 				b.cramped--
