@@ -15,7 +15,7 @@ func (s *source) changed() error {
 	}
 	for _, file := range s.beside.opened {
 		if file.changed() {
-			return fmt.Errorf("%s, which it names, was %s", filepath.Base(file.Name()), cure)
+			return fmt.Errorf("%q, which it names, was %s", filepath.Base(file.Name()), cure)
 		}
 	}
 	return nil

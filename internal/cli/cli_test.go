@@ -113,14 +113,14 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Every image of the corpus that is one file: described as the manifest says, and converted to its disk.
+// Every image of the corpus, with the files that belong to it: described as the manifest says, and converted to its disk.
 func TestCorpus(t *testing.T) {
 	for _, row := range testimage.Corpus(t) {
 		t.Run(row.File, func(t *testing.T) {
-			f, _ := row.Open(t)
-			inspectCorpus(t, row, f.Name())
+			path := row.Restore(t)
+			inspectCorpus(t, row, path)
 			if row.Format != "detect" && row.VirtualSize < 1<<30 {
-				convertCorpus(t, row, f.Name())
+				convertCorpus(t, row, path)
 			}
 		})
 	}

@@ -31,7 +31,7 @@ type convertCommand struct {
 func (convertCommand) Help() string {
 	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind.
 
---verify reads the disk in SRC and the one in DST once more and hashes both, holes included.
+--verify reads both again, compares the disks byte by byte, and gives the SHA-256 of the whole disk. Hashing passes over the holes too: some 15 minutes for each TiB of the disk, whatever it holds.
 
 Examples:
 

@@ -52,7 +52,7 @@ func TestConvertChangedExtent(t *testing.T) {
 	said := &onProgress{do: func() { must(t, writeInto(flat, 0, 5)) }}
 	var stdout bytes.Buffer
 	code := cli.Run(t.Context(), []string{"convert", src, dir + "/dst"}, &stdout, said)
-	const words = "src-flat.vmdk, which it names, was written to since it was opened"
+	const words = "\"src-flat.vmdk\", which it names, was written to since it was opened"
 	if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) || files(t, dir) != "src-flat.vmdk src.vmdk" {
 		t.Errorf("exit code %d, stdout %q, stderr %q, files: %s", code, stdout.String(), said.String(), files(t, dir))
 	}

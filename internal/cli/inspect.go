@@ -108,16 +108,6 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 	return d, nil
 }
 
-// dataBytes is how much of the disk carries data.
-func dataBytes(ctx context.Context, img diskimage.Image) (n int64, err error) {
-	err = eachExtent(ctx, img, func(e diskimage.Extent) {
-		if !e.Zero {
-			n += e.Length
-		}
-	})
-	return n, err
-}
-
 func eachExtent(ctx context.Context, img diskimage.Image, do func(diskimage.Extent)) error {
 	for e, err := range img.Extents() {
 		switch {
