@@ -260,6 +260,50 @@ func TestMemoryOfOverlaps(t *testing.T) {
 	}
 }
 
+// Grains in no order, strewn over a file of holes, are not looked for once for each piece of the file.
+func TestStrewnGrains(t *testing.T) {
+	for _, c := range []struct {
+		grains int64
+		twice  bool
+		want   string
+	}{
+		{1 << 20, false, ""},
+		{1 << 20, true, "entry of grain 1 = 4293922841: another entry"},
+		{3 << 20, false, "unsupported VMDK: its 3145728 grains are strewn over 219"},
+	} {
+		v := testimage.VMDK{Size: c.grains * 4096, GrainSectors: 8, Descriptor: "RW 8 SPARSE \"x\""}
+		s := v.BuildSparse()
+		first := int64(len(s.Data)) / 512
+		step := (1<<32 - 100 - first) / c.grains
+		for k := range c.grains {
+			put32(s.Data, s.GT[k/512]+4*(k%512), uint32(first+(c.grains-1-k)*step+k%3))
+		}
+		if c.twice {
+			copy(s.Data[s.GT[0]+4:s.GT[0]+8], s.Data[s.GT[0]:])
+		}
+		err := bounded(t, &long{data: s.Data, size: 2<<40 - 512}, nil, 5*int64(len(s.Data)))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%d: %v, want %q", c.grains, err, c.want)
+		}
+	}
+}
+
+// Tables of a single entry are as far apart as others: the map has no more places for them.
+func TestStrewnTables(t *testing.T) {
+	const tables = 2<<20 + 1
+	v := testimage.VMDK{Size: 8 * 4096, GrainSectors: 8, GTEs: 1, Descriptor: "RW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	put64(s.Data, 12, tables*8)
+	s.Data = append(s.Data[:s.GD], make([]byte, 4*tables)...)
+	for k := range int64(tables) {
+		put32(s.Data, s.GD+4*k, uint32((tables-k)<<10+1<<20))
+	}
+	l := &long{data: s.Data, size: 2 << 40, runs: [][2]int64{{0, int64(len(s.Data))}}}
+	if err := bounded(t, l, nil, 10*int64(len(s.Data))); err != nil {
+		t.Error(err)
+	}
+}
+
 // A disk of 15 TiB that was never written to, as qemu-img creates it: its tables, and their copies, are a hole of 2 GiB, which is not read.
 func TestTablesInHoles(t *testing.T) {
 	const size = 15 << 40

@@ -3,10 +3,17 @@ package vmdk
 import (
 	"fmt"
 	"math/bits"
+	"slices"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// bitmapBits bounds the memory of a look for overlaps: 16 MiB. In the usual geometry that is one look at 8 TiB of grains.
-const bitmapBits = 16 << 20 * 8
+// Bounds of a look for overlaps. The map, and the list, have 16 MiB; in the usual geometry one map is of 8 TiB of grains.
+const (
+	bitmapBits = 16 << 20 * 8
+	maxSorted  = 16 << 20 / 8   // places
+	maxVisits  = maxSorted * 32 // about a second of places, over all walks
+)
 
 // verify walks the tables of all extents once. Two entries with one table, or one grain, are refused: no writer makes them, one small file would be a
 // disk of any size, and one of the two reads as something that it never held. Grains that are compressed have their place in the disk with them, which
@@ -27,6 +34,7 @@ func (i *Image) verify() error {
 func (e *sparse) verify() error {
 	var c cursor
 	tables := places{
+		called: "grain tables",
 		length: e.perTable * e.width,
 		walk:   func(visit func(n, at int64) error) error { return e.eachTable(&c, visit) },
 		refuse: func(n int64, reason string) error {
@@ -44,6 +52,7 @@ func (e *sparse) verify() error {
 		return err
 	}
 	grains := places{
+		called: "grains",
 		length: e.grain,
 		walk:   func(visit func(n, at int64) error) error { return e.eachGrain(&c, visit) },
 		refuse: func(n int64, reason string) error {
@@ -91,6 +100,7 @@ func (e *sparse) eachGrain(c *cursor, visit func(n, at int64) error) error {
 
 // places are the beginnings of things of one length in a file, all in bytes.
 type places struct {
+	called string
 	length int64
 	walk   func(visit func(n, at int64) error) error
 	refuse func(n int64, reason string) error // the n-th, while it is visited
@@ -117,20 +127,34 @@ func (p *places) survey() error {
 }
 
 // check refuses places that lie over one another, or over others. Things in order need no look, as a file written from front to back has them.
-// Otherwise each sets a bit of a map of the file, in units of which all are multiples, and what lies too close together shows. Where the file is too
-// long for the map, it is looked at piece by piece.
+// Otherwise each sets a bit of a map of the file, in units of which all are apart, and what lies too close together shows. A file that is too long for
+// the map is looked at piece by piece, with a walk for each: what is strewn over a file of holes is sorted instead, or refused where there is too much.
 func (p *places) check(others *places) error {
 	if p.inOrder && others == nil {
 		return nil
 	}
-	unit := int64(1) << min(bits.TrailingZeros64(p.differ), bits.Len64(uint64(p.length))-1)
+	unit := int64(1) << min(bits.TrailingZeros64(p.differ), 40) // where none differs, all of its bits are 0
 	slots := (p.high-p.low)/unit + 1
+	pieces, visits := divUp(slots, bitmapBits), p.count
+	if others != nil {
+		visits += others.count
+	}
+	switch {
+	case pieces > 1 && p.count <= maxSorted:
+		return p.checkSorted(others)
+	case pieces > 1 && pieces*visits > maxVisits && p.count < slots/4: // files of ESX, which are in no order, are nearly full
+		return &diskimage.UnsupportedError{
+			Format: format, Cure: qemuCure,
+			Reason: fmt.Sprintf("its %d %s are strewn over %d bytes of the file in no order, which are too many to be held against one another",
+				p.count, p.called, p.high-p.low),
+		}
+	}
 	m := bitmap{words: make([]uint64, divUp(min(slots, bitmapBits), 64)), previous: -p.length}
 	for m.base = 0; m.base < slots; m.base += bitmapBits {
 		clear(m.words)
 		err := p.walk(func(n, at int64) error {
 			if slot := (at - p.low) / unit; m.set(slot) {
-				return p.refuse(n, "another entry leads to the same place")
+				return p.refuse(n, samePlace)
 			}
 			return nil
 		})
@@ -138,18 +162,10 @@ func (p *places) check(others *places) error {
 			return err
 		}
 		if slot, found := m.tooClose(divUp(p.length, unit)); found {
-			return p.refuseAt(p.low + slot*unit)
+			return p.refuseAt(p.low+slot*unit, false)
 		}
-		if others == nil {
-			continue
-		}
-		err = others.walk(func(n, at int64) error {
-			// Those that begin less than a length before it, or in it.
-			from, to := at-p.low-p.length+1, at-p.low+others.length
-			if m.any(divUp(max(from, 0), unit), divUp(max(to, 0), unit)) {
-				return others.refuse(n, fmt.Sprintf("what lies there lies over a grain of %d bytes", p.length))
-			}
-			return nil
+		err = p.checkOthers(others, func(from, to int64) bool {
+			return m.any(divUp(max(from-p.low, 0), unit), divUp(max(to-p.low, 0), unit))
 		})
 		if err != nil {
 			return err
@@ -158,13 +174,55 @@ func (p *places) check(others *places) error {
 	return nil
 }
 
-// refuseAt refuses what begins at a place.
-func (p *places) refuseAt(place int64) error {
-	return p.walk(func(n, at int64) error {
-		if at != place {
-			return nil
+// checkSorted is check for places that are few.
+func (p *places) checkSorted(others *places) error {
+	sorted := make([]int64, 0, p.count)
+	err := p.walk(func(_, at int64) error {
+		sorted = append(sorted, at)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(sorted)
+	for k := 1; k < len(sorted); k++ {
+		if apart := sorted[k] - sorted[k-1]; apart < p.length {
+			return p.refuseAt(sorted[k], apart == 0)
 		}
-		return p.refuse(n, fmt.Sprintf("it lies over another one, which begins less than %d bytes before it", p.length))
+	}
+	return p.checkOthers(others, func(from, to int64) bool {
+		k, _ := slices.BinarySearch(sorted, from)
+		return k < len(sorted) && sorted[k] < to
+	})
+}
+
+// checkOthers refuses others that lie over one of the places; begins tells whether one begins from a place to before another.
+func (p *places) checkOthers(others *places, begins func(from, to int64) bool) error {
+	if others == nil {
+		return nil
+	}
+	return others.walk(func(n, at int64) error {
+		if begins(at-p.length+1, at+others.length) {
+			return others.refuse(n, fmt.Sprintf("what lies there lies over a grain of %d bytes", p.length))
+		}
+		return nil
+	})
+}
+
+const samePlace = "another entry leads to the same place"
+
+// refuseAt refuses what begins at a place, or the second one that does.
+func (p *places) refuseAt(place int64, second bool) error {
+	reason, passed := fmt.Sprintf("it lies over another one, which begins less than %d bytes before it", p.length), true
+	if second {
+		reason, passed = samePlace, false
+	}
+	return p.walk(func(n, at int64) error {
+		if at == place && passed {
+			return p.refuse(n, reason)
+		}
+		passed = passed || at == place
+		return nil
 	})
 }
 
