@@ -232,14 +232,7 @@ func (c *checker) entry(index int64, entry uint64) error {
 }
 
 // take claims a part of the file; false where somebody has it.
-func (c *checker) take(at, length int64) bool {
-	free := true
-	for m := at / mib; m < divUp(at+length, mib); m++ {
-		free = free && !c.taken.has(m)
-		c.taken.add(m)
-	}
-	return free
-}
+func (c *checker) take(at, length int64) bool { return c.taken.take(at/mib, divUp(at+length, mib)) }
 
 func (c *checker) overlap(index int64, what string, at, length int64) error {
 	neighbour := "another block"

@@ -89,3 +89,16 @@ func (s *bitset) reset(n int64) {
 func (s bitset) has(n int64) bool { return n/64 < int64(len(s)) && s[n/64]&(1<<(n%64)) != 0 }
 
 func (s bitset) add(n int64) { s[n/64] |= 1 << (n % 64) }
+
+// take sets the bits from one to the one before end, a word at a time, and tells whether none of them was set.
+func (s bitset) take(from, end int64) bool {
+	free := true
+	for from < end {
+		next := min(end, from-from%64+64)
+		mask := ^uint64(0) << (from % 64) & (^uint64(0) >> (63 - (next-1)%64))
+		free = free && s[from/64]&mask == 0
+		s[from/64] |= mask
+		from = next
+	}
+	return free
+}
