@@ -41,7 +41,7 @@ const (
 func (i *Image) openParents(beside diskimage.Opener, c *checked) error {
 	chain := []*Image{i}
 	for disk, name := i, ""; disk.origin != nil; {
-		if err := disk.openParent(beside, chain, c); err != nil {
+		if err := disk.openParent(beside, path.Dir(name), chain, c); err != nil {
 			if name == "" {
 				return err
 			}
@@ -53,8 +53,8 @@ func (i *Image) openParents(beside diskimage.Opener, c *checked) error {
 	return nil
 }
 
-// openParent opens the disk that the last one of a chain differs from.
-func (i *Image) openParent(beside diskimage.Opener, chain []*Image, c *checked) error {
+// openParent opens the disk that the last one of a chain, which is in the directory dir, differs from.
+func (i *Image) openParent(beside diskimage.Opener, dir string, chain []*Image, c *checked) error {
 	o := i.origin
 	switch known := func(disk *Image) bool { return disk.id == o.parentID }; {
 	case slices.ContainsFunc(chain, known):
@@ -65,7 +65,7 @@ func (i *Image) openParent(beside diskimage.Opener, chain []*Image, c *checked) 
 	case len(chain) == maxChain:
 		return unsupported(fmt.Sprintf("its chain of parents is longer than the %d disks that are followed", maxChain), mergeCure)
 	}
-	names, err := o.names()
+	names, err := o.names(dir)
 	if err != nil {
 		return err
 	}
@@ -142,13 +142,14 @@ func (o *origin) refuseMissing(names []string) error {
 		besideCure)
 }
 
-// names are the names of files beside the disk that may be its parent, the best first: that of the relative locator, then that of the header.
-func (o *origin) names() (names []string, err error) {
+// names are the names of files that may be the disk's parent, the best first: that of the relative locator, then that of the header. The disk is in the
+// directory dir.
+func (o *origin) names(dir string) (names []string, err error) {
 	relative, err := o.relativeName()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Concat(inside(relative), inside(o.parentName)) {
+	for _, name := range slices.Concat(inside(dir, relative), inside(dir, o.parentName)) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -182,20 +183,20 @@ func (o *origin) relativeName() (string, error) {
 	return "", nil
 }
 
-// inside reduces a path from a foreign system to what may be opened beside the disk: the path itself where it leads down from there, then its last
-// element. Of an absolute path, one to another computer and one that leads up, only the last element is left.
-func inside(foreign string) []string {
+// inside reduces a path from a foreign system to what may be opened in and below the image's directory, where dir is the directory of the file that names
+// it: the path itself, where it is relative and stays there; then its last element beside that file, and beside the image.
+func inside(dir, foreign string) []string {
 	slashed := strings.ReplaceAll(foreign, `\`, "/")
 	if len(slashed) >= 2 && slashed[1] == ':' { // a drive
 		slashed = "/" + slashed[2:]
 	}
 	base := path.Base(slashed)
-	switch down := path.Clean(slashed); {
-	case base == "." || !fs.ValidPath(base):
+	if base == "." || !fs.ValidPath(base) {
 		return nil
-	case !fs.ValidPath(down) || slices.Contains(strings.Split(slashed, "/"), ".."):
-		return []string{base}
-	default:
-		return []string{down, base}
 	}
+	names := []string{path.Join(dir, base), base}
+	if own := path.Join(dir, slashed); !path.IsAbs(slashed) && fs.ValidPath(own) {
+		names = slices.Insert(names, 0, own)
+	}
+	return names
 }

@@ -161,6 +161,44 @@ func TestParentNames(t *testing.T) {
 	}
 }
 
+// The names in a parent are relative to its own directory, which may be one below the image's; files that were copied into one are found too. No name
+// leaves the image's directory.
+func TestNamesOfParentsInDirectories(t *testing.T) {
+	build := func(own, parent, relative string) []byte {
+		return testimage.VHD{ID: id(own), ParentID: id(parent), Relative: relative, Size: 1024, BlockSize: 512}.Build().Data
+	}
+	disk := pattern(1024, 1)
+	base := testimage.VHD{ID: id("base"), Fixed: true, Size: 1024}.Build(testimage.Run{Data: disk}).Data
+	other := testimage.VHD{ID: id("other"), Fixed: true, Size: 1024}.Build().Data
+	for _, c := range []struct {
+		relative, at, decoy string
+		asked               []string
+	}{
+		{`.\base.vhd`, "sub/base.vhd", "base.vhd", []string{"sub/base.vhd"}},
+		{`.\base.vhd`, "base.vhd", "", []string{"sub/base.vhd", "base.vhd"}},
+		{`old\base.vhd`, "sub/old/base.vhd", "old/base.vhd", []string{"sub/old/base.vhd"}},
+		{`old\base.vhd`, "base.vhd", "", []string{"sub/old/base.vhd", "sub/base.vhd", "base.vhd"}},
+		{`..\base.vhd`, "base.vhd", "sub/base.vhd", []string{"base.vhd"}},
+		{`..\old\base.vhd`, "old/base.vhd", "base.vhd", []string{"old/base.vhd"}},
+		{`..\..\base.vhd`, "sub/base.vhd", "", []string{"sub/base.vhd"}},
+		{`C:\VMs\base.vhd`, "sub/base.vhd", "base.vhd", []string{"sub/base.vhd"}},
+	} {
+		d := &folder{files: map[string][]byte{c.decoy: other, c.at: base, "sub/mid.vhd": build("mid", "base", c.relative)}}
+		child := build("child", "mid", `.\sub\mid.vhd`)
+		img, err := vhd.OpenBeside(bytes.NewReader(child), int64(len(child)), d.open)
+		if err != nil {
+			t.Errorf("%q: %v", c.relative, err)
+			continue
+		}
+		if !bytes.Equal(readAll(t, img), disk) {
+			t.Errorf("%q: other bytes", c.relative)
+		}
+		if want := append([]string{"sub/mid.vhd"}, c.asked...); !slices.Equal(d.asked, want) {
+			t.Errorf("%q: asked for %q, want %q", c.relative, d.asked, want)
+		}
+	}
+}
+
 // Without an opener no name is followed; what the disk lacks and what to do are said all the same. qemu and dissect read it as if the parent were zeros.
 func TestDifferencingAlone(t *testing.T) {
 	for parent, want := range map[string]string{
