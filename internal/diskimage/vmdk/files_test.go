@@ -94,25 +94,29 @@ func everySeveral() []several {
 		"custom",
 		files{
 			"disk.vmdk": described("custom", `RDONLY 10 FLAT "a b.vmdk" 70`, "RW 7 ZERO", `NOACCESS 5 FLAT "/dev/sda" 0`, `rw 41 flat "b=.vmdk" 0 "uuid" "device"`,
-				`RW 4999 SPARSE "s.vmdk"`, `RW 80 FLAT "a b.vmdk" 80`),
+				`RW 319 SPARSE "s.vmdk"`, `RW 80 FLAT "a b.vmdk" 80`),
 			"a b.vmdk": join(a, a), "b=.vmdk": b,
 		},
-		nil, []int64{512, 10 * 512, grain},
+		nil, []int64{512, 10 * 512, 4096},
 	}
-	v, runs, disk := small(testimage.GDAtEnd)
+	v := testimage.VMDK{Layout: testimage.GDAtEnd, Size: 39*4096 + 3584, GrainSectors: 8, GTEs: 16, Descriptor: "-"} // 319 sectors
+	runs := []testimage.Run{{Data: pattern(4096, 4)}, {Offset: 3*4096 + 512, Data: pattern(2*4096, 5)}, {Offset: 8 * 4096, Zero: 8192}, {Offset: 39 * 4096, Data: pattern(3584, 6)}}
+	disk := make([]byte, v.Size)
+	for _, r := range runs {
+		copy(disk[r.Offset:], r.Data)
+	}
 	mixed.files["s.vmdk"] = v.Build(runs...).Data
 	mixed.disk = join(a[70*512:], make([]byte, 12*512), b, disk, a)
 
-	v.GrainSectors, v.Descriptor, v.GTEs = 8, "-", 16
-	second := testimage.VMDK{Size: 5*grain + 512, Descriptor: "-", Redundant: true}
+	second := testimage.VMDK{Size: 20*8192 + 512, GrainSectors: 16, Descriptor: "-", Redundant: true}
 	sparse := several{
 		"twoGbMaxExtentSparse",
 		files{
-			"disk.vmdk":      described("twoGbMaxExtentSparse", `RW 4999 SPARSE "disk-s001.vmdk"`, `RW 640 SPARSE "disk-s002.vmdk"`), // of 641
+			"disk.vmdk":      described("twoGbMaxExtentSparse", `RW 319 SPARSE "disk-s001.vmdk"`, `RW 320 SPARSE "disk-s002.vmdk"`), // of 321
 			"disk-s001.vmdk": v.BuildSparse(runs...).Data,
-			"disk-s002.vmdk": second.BuildSparse(testimage.Run{Offset: grain, Data: a}).Data,
+			"disk-s002.vmdk": second.BuildSparse(testimage.Run{Offset: 8192, Data: a}).Data,
 		},
-		join(disk, make([]byte, grain), a, make([]byte, 4*grain-len(a))), []int64{4096, grain},
+		join(disk, make([]byte, 8192), a, make([]byte, 19*8192-len(a))), []int64{4096, 8192},
 	}
 	return []several{flat, twoFlat, vmfs, mixed, sparse}
 }
