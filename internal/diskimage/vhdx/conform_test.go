@@ -47,7 +47,7 @@ func sized(b []byte, size int64) []byte {
 	return append(bytes.Clone(b), make([]byte, max(0, size-int64(len(b))))...)[:size]
 }
 
-// conformChain is a chain with a root that was not closed cleanly. Each child is a bit larger than its parent, and has sectors and whole blocks of its
+// conformChain is a chain whose first and last files were not closed cleanly. Each child is a bit larger than its parent, and has sectors and whole blocks of its
 // own, and zeros, over what its parent has.
 func conformChain(name string, sector int64, children int) (c struct {
 	name  string
@@ -84,11 +84,13 @@ func conformChain(name string, sector int64, children int) (c struct {
 		for _, r := range runs {
 			copy(c.disk[r.Offset:], r.Data)
 		}
-		file := fmt.Sprintf("%d.vhdx", k)
+		file, f := fmt.Sprintf("%d.vhdx", k), v.Build(runs...)
 		if k == children {
 			file = "disk.vhdx"
+			f.SetLogGUID(logGUID)
+			f.WriteLog(8192, entry(f, 5, 8192, lost(f, f.BAT), lost(f, f.Bitmap[0]), lost(f, f.BitmapEntry(0))).Bytes())
 		}
-		c.files[file] = v.Build(runs...).Data
+		c.files[file] = f.Data
 	}
 	return c
 }

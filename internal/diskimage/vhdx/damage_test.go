@@ -214,7 +214,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// A differencing image is refused, whatever its blocks are, with what to do; qemu reads it as if the parent were zeros, or not at all.
+// A differencing image alone is refused, whatever its blocks are, with what to do; qemu reads none.
 func TestDifferencing(t *testing.T) {
 	v, runs, _ := small()
 	for _, fixed := range []bool{false, true} { // the flag of fixed images means nothing with a parent
