@@ -29,7 +29,7 @@ type convertCommand struct {
 
 // Help is the part of `convert --help` below its summary.
 func (convertCommand) Help() string {
-	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind.
+	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind. Killed outright (kill -9), it leaves DST as it was and the temporary file, .convert-*.partial, beside it: remove that yourself, because no later run can know that nobody is writing it.
 
 --verify reads both again, compares the disks byte by byte, and gives the SHA-256 of the whole disk. Hashing passes over the holes too: some 15 minutes for each TiB of the disk, whatever it holds.
 
