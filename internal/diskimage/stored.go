@@ -52,3 +52,31 @@ func StoredRuns(r io.ReaderAt, off, length int64) iter.Seq2[Extent, error] {
 		}
 	}
 }
+
+// StoredRun is the run of a source around the place that was asked for last: stored, or a hole. Where it ends is asked for once, because the answer
+// may take a walk over all of it. The zero value knows nothing. It is for one source, and for one goroutine.
+type StoredRun struct {
+	from, to int64
+	stored   bool
+}
+
+// Find tells whether r, whose length is size, stores the byte at an offset in front of it, and where the run ends that it is in.
+func (s *StoredRun) Find(r io.ReaderAt, at, size int64) (stored bool, end int64, err error) {
+	if s.from <= at && at < s.to {
+		return s.stored, s.to, nil
+	}
+	found := StoredRun{from: at, to: size}
+	for e, err := range StoredRuns(r, at, size-at) {
+		switch {
+		case err != nil:
+			return false, 0, err
+		case e.Offset > at:
+			found.to = e.Offset
+		default:
+			found.to, found.stored = e.End(), true
+		}
+		break //nolint:staticcheck // the first run decides
+	}
+	*s = found
+	return s.stored, s.to, nil
+}

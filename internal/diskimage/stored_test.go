@@ -65,4 +65,52 @@ func TestStoredRuns(t *testing.T) {
 	}
 }
 
+// asked counts how often a map is asked.
+type asked struct {
+	mapped
+
+	times int
+}
+
+func (a *asked) NextData(off int64) (start, end int64, err error) {
+	a.times++
+	return a.mapped.NextData(off)
+}
+
+func TestStoredRun(t *testing.T) {
+	whole := strings.NewReader(strings.Repeat("x", 50))
+	a := &asked{mapped: mapped{whole, []diskimage.Extent{{Offset: 0, Length: 10}, {Offset: 20, Length: 10}}, io.EOF}}
+	var s diskimage.StoredRun
+	for _, c := range []struct {
+		at     int64
+		stored bool
+		end    int64
+		times  int // that the map was asked
+	}{
+		{0, true, 10, 1},
+		{9, true, 10, 1},
+		{10, false, 20, 2},
+		{19, false, 20, 2},
+		{25, true, 30, 3},
+		{24, true, 30, 4}, // in front of what is known
+		{30, false, 50, 5},
+		{49, false, 50, 5},
+	} {
+		stored, end, err := s.Find(a, c.at, 50)
+		if stored != c.stored || end != c.end || err != nil || a.times != c.times {
+			t.Errorf("%d: %v to %d, %v, after %d questions; want %+v", c.at, stored, end, err, a.times, c)
+		}
+	}
+	if _, _, err := s.Find(a, 30, 51); err != nil {
+		t.Errorf("a hole that is known: %v", err)
+	}
+	if _, _, err := s.Find(a, 50, 51); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("behind the end: %v", err)
+	}
+	var plain diskimage.StoredRun
+	if stored, end, err := plain.Find(whole, 7, 50); !stored || end != 50 || err != nil {
+		t.Errorf("without a map: %v to %d, %v", stored, end, err)
+	}
+}
+
 var errAny = errors.New("any error")

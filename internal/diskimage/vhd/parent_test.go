@@ -366,15 +366,18 @@ func TestLongChains(t *testing.T) {
 	}
 }
 
-// A fixed disk, also one under others, stores what its file does: a sparse file costs nothing where it is a hole.
-func TestFixedInASparseFile(t *testing.T) {
+// A disk, also one under others, stores what its file does: a sparse file costs nothing where it is a hole, a part of a block of a dynamic disk too.
+func TestInASparseFile(t *testing.T) {
 	base := testimage.VHD{ID: id("base"), Fixed: true, Size: 64 << 10}.Build(testimage.Run{Offset: 8192, Data: pattern(4096, 1)}, testimage.Run{Offset: 32 << 10, Data: pattern(8192, 2)})
 	child := testimage.VHD{ParentID: id("base"), Relative: "base", Size: 128 << 10, BlockSize: 8192}.Build(testimage.Run{Offset: 12 << 10, Data: pattern(512, 3)})
+	dynamic := testimage.VHD{Size: 128 << 10, BlockSize: 64 << 10}.Build(testimage.Run{Offset: 20 << 10, Data: pattern(100, 4)}, testimage.Run{Offset: 100 << 10, Data: pattern(20<<10, 5)})
 	for _, c := range []struct {
 		name string
 		data []byte
 		want []diskimage.Extent
 	}{
+		// The data of the blocks begin at byte 2560 of the file and, behind a bitmap, at 68608. Their first and last pages hold a bitmap, or the headers or the footer.
+		{"dynamic", dynamic.Data, []diskimage.Extent{{Length: 1536}, {Offset: 17920, Length: 4096}, {Offset: 62976, Length: 3584}, {Offset: 99328, Length: 24576}, {Offset: 128000, Length: 3072}}},
 		{"alone", base.Data, []diskimage.Extent{{Offset: 8192, Length: 4096}, {Offset: 32 << 10, Length: 8192}}},
 		{"under a child", child.Data, []diskimage.Extent{{Offset: 8192, Length: 4096 + 512}, {Offset: 32 << 10, Length: 8192}}},
 	} {

@@ -84,7 +84,7 @@ func (i *Image) giveBack(w *window) {
 	}
 }
 
-// Extents yields what the disk and those that it differs from store: of a fixed one what its file stores.
+// Extents yields what the disk and those that it differs from store, but for the holes of their files.
 func (i *Image) Extents() iter.Seq2[diskimage.Extent, error] {
 	return func(yield func(diskimage.Extent, error) bool) {
 		var windows []*window // one for each disk of the chain
@@ -128,7 +128,12 @@ func (i *Image) walk(windows []*window, from, to int64, emit func(diskimage.Exte
 			return false, err
 		}
 		if at != 0 {
-			if !emit(diskimage.Extent{Offset: from, Length: end - from}) {
+			isStored, until, err := windows[0].known.Find(i.file, at, i.table.dataEnd)
+			if err != nil {
+				return false, err
+			}
+			end = min(end, from+until-at)
+			if isStored && !emit(diskimage.Extent{Offset: from, Length: end - from}) {
 				return false, nil
 			}
 		} else if i.parent != nil {

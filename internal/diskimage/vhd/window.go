@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// window is the parts of the BAT and of the bitmaps that one reader has at hand.
+// window is the parts of the BAT and of the bitmaps that one reader has at hand, and what the file is known to store.
 type window struct {
 	first   int64 // the first entry; -1: none
 	entries []byte
 	bitsAt  int64 // where the bits are in the file; -1: none
 	bits    []byte
+	known   diskimage.StoredRun
 }
 
 // What is looked at together: memory follows neither the table's length nor a block's.

@@ -46,10 +46,15 @@ type flat struct {
 
 func (f flat) run(c *cursor, off, limit int64) (run, error) {
 	at := f.at + off
-	if err := c.known.find(f.file, at); err != nil {
+	isStored, end, err := c.known.find(f.file, at)
+	if err != nil {
 		return run{}, err
 	}
-	return run{kind: c.known.kind, at: at, length: min(limit, c.known.to-at)}, nil
+	r := run{kind: hole, at: at, length: min(limit, end-at)}
+	if isStored {
+		r.kind = stored
+	}
+	return r, nil
 }
 
 func (f flat) read(_ *scratch, r run, _ int64, p []byte) error { return readFull(f.file, p, r.at) }
@@ -65,37 +70,20 @@ func (nothing) read(*scratch, run, int64, []byte) error { return nil }
 
 // storedRun is a run of a file that is known to be stored, or to be a hole.
 type storedRun struct {
-	file     *file // nil: nothing is known
-	from, to int64
-	kind     kind
+	file *file
+	run  diskimage.StoredRun
 }
 
-// find looks whether a place in a file is stored, and how far that holds, unless it is known.
-func (k *storedRun) find(f *file, at int64) error {
-	if k.file == f && k.from <= at && at < k.to {
-		return nil
+// find looks whether a place in a file is stored, and how far that holds.
+func (k *storedRun) find(f *file, at int64) (stored bool, end int64, err error) {
+	if k.file != f {
+		*k = storedRun{file: f}
 	}
-	*k = storedRun{f, at, f.size, hole}
-	for e, err := range diskimage.StoredRuns(f.ReaderAt, at, f.size-at) {
-		switch {
-		case err != nil:
-			k.file = nil
-			return err
-		case e.Offset > at:
-			k.to = e.Offset
-		default:
-			k.to, k.kind = e.End(), stored
-		}
-		break //nolint:staticcheck // the first run decides
-	}
-	return nil
+	return k.run.Find(f.ReaderAt, at, f.size)
 }
 
 // isHole tells whether a range of a file is known to be a hole as a whole.
 func (k *storedRun) isHole(f *file, at, length int64) (bool, error) {
-	if _, ok := f.ReaderAt.(diskimage.DataMap); !ok {
-		return false, nil
-	}
-	err := k.find(f, at)
-	return err == nil && k.kind == hole && length <= k.to-at, err
+	stored, end, err := k.find(f, at)
+	return err == nil && !stored && length <= end-at, err
 }
