@@ -29,6 +29,9 @@ func (e *sparse) checkEnd() error {
 			return err
 		}
 		if !there {
+			if c.noTables {
+				index = c.first
+			}
 			continue
 		}
 		passed++

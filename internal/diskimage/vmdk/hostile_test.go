@@ -335,6 +335,38 @@ func TestTablesInHoles(t *testing.T) {
 	}
 }
 
+// Where a directory is a hole there are no tables, and its entries are not looked at one by one. What is behind the hole is seen.
+func TestDirectoryInHoles(t *testing.T) {
+	const tables, index = 4 << 20, 5000
+	v := testimage.VMDK{Size: 8 * 4096, GrainSectors: 8, GTEs: 1, Descriptor: "createType=\"monolithicSparse\"\nRW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	put64(s.Data, 12, tables*8)
+	put64(s.Data, 64, 0)
+	s.Data = append(s.Data[:s.GD], make([]byte, 4*tables+512)...)
+	put32(s.Data, s.GD+4*index, uint32(s.GD+4*tables)/512)
+	put32(s.Data, s.GD+4*tables, uint32(s.GD+4*tables)/512+1)
+	l := &long{data: s.Data, size: int64(len(s.Data)) + 4096}
+	if err := bounded(t, l, nil, 10*4*tables); err != nil {
+		t.Fatal(err)
+	}
+	img, err := vmdk.Look(l, l.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := vmdk.CountEntries(img)
+	if err := errors.Join(vmdk.Verify(img), img.Check()); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range img.Extents() {
+		if err != nil || e != (diskimage.Extent{Offset: index * 4096, Length: 4096}) {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	if *looks > tables/100 {
+		t.Errorf("%d looks at %d entries", *looks, tables)
+	}
+}
+
 // Descriptors that are full of lines.
 func TestLongDescriptors(t *testing.T) {
 	fill := func(line string) []byte {

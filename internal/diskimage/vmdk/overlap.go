@@ -71,13 +71,16 @@ func (e *sparse) verify() error {
 
 // eachTable visits the tables that are there.
 func (e *sparse) eachTable(c *cursor, visit func(n, at int64) error) error {
-	for index := range e.entries {
+	for index := int64(0); index < e.entries; index++ {
 		at, err := e.tablePlace(c, index)
 		if err == nil && at != 0 {
 			err = visit(index, at)
 		}
 		if err != nil {
 			return err
+		}
+		if c.noTables {
+			index = c.last
 		}
 	}
 	return nil

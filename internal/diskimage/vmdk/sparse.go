@@ -68,6 +68,9 @@ func (e *sparse) run(c *cursor, off, limit int64) (r run, err error) {
 func (e *sparse) find(c *cursor, grain int64) (k kind, at, next int64, err error) {
 	index := grain / e.perTable
 	there, err := e.load(c, index)
+	if err == nil && !there && c.noTables {
+		return absent, 0, (c.last + 1) * e.perTable, nil
+	}
 	if !there || err != nil || c.blank {
 		return absent, 0, (index + 1) * e.perTable, err
 	}

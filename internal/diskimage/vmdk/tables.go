@@ -20,6 +20,8 @@ type cursor struct {
 
 	window    []byte // of the directory; empty: none
 	first     int64  // index of its first entry
+	last      int64  // index of its last entry
+	noTables  bool   // all of its entries are 0, as in a hole
 	redundant []byte // the same entries of the copy of the directory, where there is one
 
 	table []byte // empty: none
@@ -126,6 +128,7 @@ func (e *sparse) loadWindow(c *cursor, index int64) (err error) {
 			return err
 		}
 	}
+	c.last, c.noTables = c.first+n/e.width-1, bytes.Equal(c.window, blankTable[:n])
 	return nil
 }
 
@@ -134,6 +137,9 @@ func (e *sparse) compareRedundant(c *cursor) (err error) {
 	at := e.redundant + e.width*c.first
 	if c.redundant, err = e.fill(c.redundant, at, int64(len(c.window))); err != nil {
 		return fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
+	}
+	if bytes.Equal(c.window, c.redundant) {
+		return nil
 	}
 	for k := range int64(len(c.window)) / e.width {
 		entry, redundant := e.entry(c.window, k), e.entry(c.redundant, k)
