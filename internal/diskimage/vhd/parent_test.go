@@ -400,6 +400,132 @@ func TestInASparseFile(t *testing.T) {
 	}
 }
 
+// Blocks are stored where the file stores them: one large hole costs nothing, whatever the table says of it. A hole that is the child's is not its parent's.
+func TestBlocksInASparseFile(t *testing.T) {
+	const size, block = 2 << 20, 64 << 10
+	v := testimage.VHD{ID: id("base"), Size: size, BlockSize: block}
+	for k := range int64(size / block) {
+		v.Order = append(v.Order, 7*k%(size/block))
+	}
+	child := testimage.VHD{ParentID: id("base"), Relative: "base", Size: size, BlockSize: 2 * block}
+	own := []testimage.Run{{Offset: 4 * block, Zero: 2 * block}, {Offset: 30 * block, Data: pattern(512, 3)}}
+	base := v.Build(testimage.Run{Zero: size}, testimage.Run{Offset: 5 * block, Data: pattern(block, 1)}, testimage.Run{Offset: 8*block + 1024, Data: pattern(512, 2)})
+	over := child.Build(own...)
+	stored := func(f *testimage.VHDFile, block, at int64) bool { // of the sector at a place of the disk
+		start := (f.Block[at/block] + 512 + at%block) / 4096 * 4096
+		return !bytes.Equal(f.Data[start:min(start+4096, int64(len(f.Data)))], make([]byte, min(4096, int64(len(f.Data))-start)))
+	}
+	isOwn := func(at int64) bool { return at/block == 4 || at/block == 5 || at == 30*block }
+	for _, c := range []struct {
+		name   string
+		data   []byte
+		stored func(at int64) bool
+	}{
+		{"alone", base.Data, func(at int64) bool { return stored(base, block, at) }},
+		{"under a child", over.Data, func(at int64) bool {
+			if isOwn(at) {
+				return stored(over, 2*block, at)
+			}
+			return stored(base, block, at)
+		}},
+	} {
+		img, err := vhd.OpenBeside(withHoles{bytes.NewReader(c.data)}, int64(len(c.data)), func(string) (diskimage.File, error) {
+			return withHoles{bytes.NewReader(base.Data)}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, all := make([]bool, size/512), int64(0)
+		for e, err := range img.Extents() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += e.Length
+			for at := e.Offset; at < e.End(); at += 512 {
+				got[at/512] = true
+			}
+		}
+		for k := range got {
+			if at := int64(k) * 512; got[k] != c.stored(at) {
+				t.Errorf("%s: that the sector at byte %d is stored is %v", c.name, at, got[k])
+			}
+		}
+		if all == 0 || all >= size/4 {
+			t.Errorf("%s: %d bytes are stored", c.name, all)
+		}
+	}
+
+	asked := 0 // of a file without holes, once for each walk
+	img, err := vhd.Open(noHoles{bytes.NewReader(base.Data), &asked}, int64(len(base.Data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range img.Extents() {
+		if err != nil || e != (diskimage.Extent{Length: size}) {
+			t.Error(e, err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the map of a file without holes was asked %d times", asked)
+	}
+}
+
+// An error inside a parent says in which.
+func TestExtentsOfAParentThatFails(t *testing.T) {
+	files := mustChain()
+	d := &folder{files: files}
+	data := files["grand.vhd"]
+	broken := errors.New("connection reset")
+	var base *failing
+	img, err := vhd.OpenBeside(bytes.NewReader(data), int64(len(data)), func(name string) (diskimage.File, error) {
+		f, err := d.open(name)
+		if name == "base.vhd" && err == nil {
+			base = &failing{File: f}
+			f = base
+		}
+		return f, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base.err = broken
+	for _, err := range img.Extents() {
+		if err != nil && (!errors.Is(err, broken) || !strings.HasPrefix(err.Error(), `in the parent "child.vhd": in the parent "base.vhd": read the block allocation table`)) {
+			t.Error(err)
+		}
+		if err != nil {
+			return
+		}
+	}
+	t.Error("no error")
+}
+
+// failing is a file that fails where there is an err.
+type failing struct {
+	diskimage.File
+
+	err error
+}
+
+func (f *failing) ReadAt(p []byte, off int64) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// noHoles is a file that has none, and counts how often it is asked.
+type noHoles struct {
+	*bytes.Reader
+
+	asked *int
+}
+
+func (f noHoles) NextData(int64) (start, end int64, err error) {
+	*f.asked++
+	return 0, f.Size(), nil
+}
+
 // withHoles is a file that stores the pages of 4 KiB that are not all zeros.
 type withHoles struct{ *bytes.Reader }
 

@@ -58,7 +58,7 @@ func (i *Image) readBlocks(p []byte, off int64) (n int, err error) {
 			}
 		case i.parent != nil:
 			if m, err := i.parent.read(part, from); err != nil {
-				return n + m, fmt.Errorf("in the parent %q: %w", i.parent.name, err)
+				return n + m, in(i.parent.name, err)
 			}
 		default:
 			clear(part)
@@ -137,8 +137,10 @@ func (i *Image) walk(windows []*window, from, to int64, emit func(diskimage.Exte
 				return false, nil
 			}
 		} else if i.parent != nil {
-			if more, err := i.parent.walk(windows[1:], from, end, emit); !more {
-				return false, err
+			if more, err := i.parent.walk(windows[1:], from, end, emit); err != nil {
+				return false, in(i.parent.name, err)
+			} else if !more {
+				return false, nil
 			}
 		}
 		from = end
