@@ -32,9 +32,11 @@ func newBar(w io.Writer, verb string) *progressbar.ProgressBar {
 	if !speaksUTF8() {
 		theme = progressbar.ThemeASCII
 	}
-	return progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(verb), progressbar.OptionSetTheme(theme),
+	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(verb), progressbar.OptionSetTheme(theme),
 		progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
 		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	bar.StartWithoutRender() // else its clock starts with the first bytes that are done, and their rate has no end
+	return bar
 }
 
 // at shows that done of total bytes are done. It must not be called by two goroutines at once.
