@@ -136,7 +136,7 @@ func (o *origin) refuseMissing(names []string) error {
 	}
 	quoted := make([]string, len(names))
 	for n, name := range names {
-		quoted[n] = fmt.Sprintf("%q", name)
+		quoted[n] = fmt.Sprintf("%.260q", name) // as long as a path of Windows
 	}
 	return unsupported("it is a differencing disk, and its parent is not beside it: there is no "+strings.Join(quoted, ", no "),
 		besideCure)

@@ -3,7 +3,6 @@ package vmdk
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
@@ -93,7 +92,7 @@ func (s *described) add(line extentLine) error {
 	case !isFlat && line.kind != "SPARSE" && line.kind != "VMFSSPARSE" && line.kind != "SESPARSE":
 		return &diskimage.UnsupportedError{
 			Format: format, SubFormat: s.disk.subFormat, Cure: esxCure,
-			Reason: fmt.Sprintf("it has an extent of the type %q, which is on a device, or not known here", line.kind),
+			Reason: fmt.Sprintf("it has an extent of the type %s, which is on a device, or not known here", quote(line.kind)),
 		}
 	}
 	f, err := s.named(line)
@@ -119,7 +118,7 @@ func (line *extentLine) corrupt(field string, value any, reason string) error {
 
 // named is the file of a line. Several lines may have parts of one file, which is opened once.
 func (s *described) named(line extentLine) (*extentFile, error) {
-	refuse := func(reason string) error { return line.corrupt("extent", strconv.Quote(line.name), reason) }
+	refuse := func(reason string) error { return line.corrupt("extent", quote(line.name), reason) }
 	if reason := checkName(line.name); reason != "" {
 		return nil, refuse(reason)
 	}
@@ -133,7 +132,7 @@ func (s *described) named(line extentLine) (*extentFile, error) {
 	if opened.size == s.own.size {
 		first := make([]byte, len(s.text))
 		if err := readFull(opened, first, 0); err != nil {
-			return nil, fmt.Errorf("extent %q: %w", line.name, err)
+			return nil, fmt.Errorf("extent %s: %w", quote(line.name), err)
 		}
 		if bytes.Equal(first, s.text) {
 			return nil, refuse("it is the descriptor itself")
@@ -146,7 +145,7 @@ func (s *described) named(line extentLine) (*extentFile, error) {
 
 func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, error) {
 	if line.offset > uint64(f.size)/sectorSize || length > f.size-int64(line.offset)*sectorSize {
-		return nil, line.corrupt("extent", strconv.Quote(line.name),
+		return nil, line.corrupt("extent", quote(line.name),
 			fmt.Sprintf("%d sectors from sector %d on do not fit into the file of %d bytes: it was cut off, or is another one", line.sectors, line.offset, f.size))
 	}
 	at := int64(line.offset) * sectorSize
@@ -157,7 +156,7 @@ func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, 
 func (f *extentFile) take(line extentLine, from, to int64) error {
 	for _, r := range f.taken {
 		if from < r.to && r.from < to {
-			return line.corrupt("extent", strconv.Quote(line.name), "another extent has the same part of the file")
+			return line.corrupt("extent", quote(line.name), "another extent has the same part of the file")
 		}
 	}
 	f.taken = append(f.taken, fileRange{from, to})
@@ -168,13 +167,13 @@ func (f *extentFile) take(line extentLine, from, to int64) error {
 func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
 	e, warnings, err := s.openSparse(f.file)
 	if err != nil {
-		return nil, fmt.Errorf("extent %q: %w", line.name, err)
+		return nil, fmt.Errorf("extent %s: %w", quote(line.name), err)
 	}
 	for _, w := range warnings {
-		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%q: %s", line.name, w))
+		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%s: %s", quote(line.name), w))
 	}
 	if capacity := uint64(e.size) / sectorSize; capacity < line.sectors {
-		return nil, line.corrupt("extent sectors", line.sectors, fmt.Sprintf("the header of %q has a capacity of only %d", line.name, capacity))
+		return nil, line.corrupt("extent sectors", line.sectors, fmt.Sprintf("the header of %s has a capacity of only %d", quote(line.name), capacity))
 	}
 	return e, f.take(line, 0, f.size)
 }

@@ -2,9 +2,11 @@ package vmdk
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // descriptor is the text of a disk: what it is made of, and whether it is a delta of another disk.
@@ -21,7 +23,8 @@ type descriptor struct {
 }
 
 // extentLine is `ACCESS SECTORS TYPE "FILE" OFFSET`. The last two may be missing. The name is an attacker's, and has the bytes that are in the file:
-// descriptors are in UTF-8, or in the encoding of the system that the disk comes from, as its file names are.
+// descriptors are in UTF-8, or in the encoding of the system that the disk comes from, as its file names are. Where it has no blank, the quotes may be
+// missing too.
 type extentLine struct {
 	at      int64 // where it is in the file
 	access  string
@@ -76,7 +79,7 @@ func (d *descriptor) parseLine(line string, at int64) {
 	if !ok && d.strange < 0 {
 		d.strange = at
 	}
-	value = strings.Trim(strings.TrimSpace(value), `"`)
+	value = keep(strings.Trim(strings.TrimSpace(value), `"`))
 	switch strings.ToLower(strings.TrimSpace(key)) {
 	case "createtype":
 		// It is shown to people, on terminals too: what is no word is no kind.
@@ -98,33 +101,55 @@ func (d *descriptor) parseLine(line string, at int64) {
 	}
 }
 
+// maxText is how much of a value of a descriptor is kept, in bytes: the longest path of Linux, which is where ESX has its own from.
+const maxText = 4096
+
+// keep keeps a part of a line, and not the line with it. Of a text that is too long a byte more is kept, and no file has its name.
+func keep(text string) string { return strings.Clone(text[:min(len(text), maxText+1)]) }
+
+// quote quotes a text of a file for people, as far as a path of Windows goes: errors go into logs, and are no place for a MiB.
+func quote(text string) string {
+	const most = 260
+	quoted := fmt.Sprintf("%.*q", most, text)
+	if utf8.RuneCountInString(text) > most {
+		quoted += " (cut)"
+	}
+	return quoted
+}
+
 // parseExtentLine tells a line of an extent by its first word, and whether it has all that such a line needs.
 func parseExtentLine(line string, at int64) (e extentLine, isExtent, ok bool) {
-	before, quoted, _ := strings.Cut(line, `"`)
+	before, quoted, isQuoted := strings.Cut(line, `"`)
 	f := strings.Fields(before)
 	if len(f) == 0 {
 		return e, false, false
 	}
-	e.at, e.access = at, strings.ToUpper(f[0])
+	e.at, e.access = at, keep(strings.ToUpper(f[0]))
 	switch e.access {
 	case "RW", "RDONLY", "NOACCESS":
 	default:
 		return e, false, false
 	}
-	if len(f) != 3 {
+	if len(f) < 3 || isQuoted && len(f) > 3 {
 		return e, true, false
 	}
-	e.kind = strings.ToUpper(f[2])
+	e.kind = keep(strings.ToUpper(f[2]))
 	n, err := strconv.ParseUint(f[1], 10, 64)
 	if err != nil {
 		return e, true, false
 	}
 	e.sectors = n
-	name, after, closed := strings.Cut(quoted, `"`)
-	if e.name = name; !closed {
-		return e, true, quoted == "" && len(before) == len(line)
+	rest := f[3:]
+	if isQuoted {
+		name, after, closed := strings.Cut(quoted, `"`)
+		if !closed {
+			return e, true, false
+		}
+		e.name, rest = keep(name), strings.Fields(after)
+	} else if len(rest) > 0 {
+		e.name, rest = keep(rest[0]), rest[1:]
 	}
-	if rest := strings.Fields(after); len(rest) > 0 { // a partition's and a device's names may follow
+	if len(rest) > 0 { // a partition's and a device's names may follow
 		if e.offset, err = strconv.ParseUint(rest[0], 10, 64); err != nil {
 			return e, true, false
 		}
@@ -136,9 +161,9 @@ func (d *descriptor) isDelta() bool { return d.parentCID != "" && d.parentCID !=
 
 // parent names the disk that this one is a delta of, for people.
 func (d *descriptor) parent() string {
-	parent := "parentCID " + strconv.Quote(d.parentCID)
+	parent := "parentCID " + quote(d.parentCID)
 	if d.parentHint != "" {
-		parent = strconv.Quote(d.parentHint) + ", " + parent
+		parent = quote(d.parentHint) + ", " + parent
 	}
 	return parent
 }

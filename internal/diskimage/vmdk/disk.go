@@ -46,14 +46,14 @@ func (d *disk) find(off int64) *part {
 // blame says which file an error is of, where there are several.
 func (d *disk) blame(p *part, err error) error {
 	if p.name != "" {
-		err = fmt.Errorf("extent %q: %w", p.name, err)
+		err = fmt.Errorf("extent %s: %w", quote(p.name), err)
 	}
 	return d.blameParent(err)
 }
 
 func (d *disk) blameParent(err error) error {
 	if d.name != "" {
-		return fmt.Errorf("parent %q: %w", d.name, err)
+		return fmt.Errorf("parent %s: %w", quote(d.name), err)
 	}
 	return err
 }

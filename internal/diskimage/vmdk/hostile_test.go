@@ -390,6 +390,78 @@ func TestLongDescriptors(t *testing.T) {
 	}
 }
 
+// Texts of any length are cut where they are shown, and no path has more than 4 KiB.
+func TestLongTexts(t *testing.T) {
+	const n = 200 << 10
+	for _, c := range []struct{ text, want string }{
+		{"parentCID=1\nparentFileNameHint=\"x" + strings.Repeat("\x01", n) + "\"\nRW 8 FLAT \"a\"", "(cut): no path is longer than 4096 bytes"},
+		{"parentCID=1\nparentFileNameHint=\"x" + strings.Repeat("/", n) + "b\"\nRW 8 FLAT \"a\"", "(cut): no path is longer than 4096 bytes"},
+		{"parentCID=" + strings.Repeat("1", n) + "\nparentFileNameHint=\"p\"\nRW 8 FLAT \"a\"", `11" (cut): "p" has the CID ""`},
+		{"parentCID=1\nparentFileNameHint=\"q\"\nRW 8 FLAT \"a\"", `"q" has the CID "222`},
+		{"encoding=" + strings.Repeat("\x01", n) + "\nRW 8 FLAT \"\xff\"", `\x01" (cut))`},
+		{"RW 8 FLAT \"" + strings.Repeat("x", n) + "\"", `xx" (cut): no path is longer than 4096 bytes`},
+		{"RW 8 FLAT \"" + strings.Repeat("x", 300) + "\"", `xx" (cut), is not there`},
+		{"RW 8 FLAT \"/" + strings.Repeat("x", 300) + "\"", `xx" (cut) is not the name of a file`},
+		{"RW 8 FLAT \"broken" + strings.Repeat("x", 300) + "\"", `xx" (cut): it is broken`},
+		{"RW 8 " + strings.Repeat("\x01", n) + " \"a\"", `\x01" (cut), which is on a device`},
+		{"RW 9 FLAT \"a\"" + strings.Repeat(" ", n), `"a": 9 sectors from sector 0 on do not fit`},
+	} {
+		beside := func(name string) (diskimage.File, error) {
+			of := map[string]string{"a": strings.Repeat("\x00", 4096), "p": "createType=\"vmfs\"\nRW 8 FLAT \"a\"", "q": "CID=" + strings.Repeat("2", n) + "\nRW 8 FLAT \"a\""}
+			data, ok := of[name]
+			if strings.HasPrefix(name, "broken") {
+				return nil, errors.New("it is broken")
+			}
+			if !ok {
+				return nil, fs.ErrNotExist
+			}
+			return &long{data: []byte(data), size: int64(len(data))}, nil
+		}
+		data := []byte("createType=\"vmfs\"\n" + c.text + "\n")
+		_, err := vmdk.OpenBeside(bytes.NewReader(data), int64(len(data)), beside)
+		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 4000 {
+			t.Errorf("%.80q: %.2000v, want %q", c.text, err, c.want)
+		}
+		if _, err := open(data); err == nil || len(err.Error()) > 4000 {
+			t.Errorf("alone: %.80q: %.2000v", c.text, err)
+		}
+	}
+}
+
+// What is kept of each disk of a chain does not keep its text.
+func TestMemoryOfChain(t *testing.T) {
+	live := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, most := live(), int64(0)
+	_, err := vmdk.OpenBeside(link(0), link(0).Size(), func(name string) (diskimage.File, error) {
+		var k int
+		if _, err := fmt.Sscan(name, &k); err != nil {
+			return &long{size: 512}, nil
+		}
+		most = max(most, live()-before)
+		return link(k), nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "more than 64 disks") || most > 4<<20 {
+		t.Errorf("%d KiB live, %.2000v", most>>10, err)
+	}
+}
+
+// link is a disk of a long chain with a long text, which is made when it is read.
+type link int
+
+func (k link) text() []byte {
+	pad := strings.Repeat("/", 300<<10)
+	return fmt.Appendf(nil, "CID=%d\nparentCID=%d\nencoding=x%s\nparentFileNameHint=%d\nRW 1 FLAT \"a\" 0 %s\n", k, k+1, pad, k+1, pad)
+}
+
+func (k link) ReadAt(p []byte, at int64) (int, error) { return bytes.NewReader(k.text()).ReadAt(p, at) }
+func (k link) Size() int64                            { return int64(len(k.text())) }
+func (link) Close() error                             { return nil }
+
 // What was opened is closed when opening fails in the middle, and with the image.
 func TestClose(t *testing.T) {
 	f, _ := pair(func(_, _ *testimage.VMDK) {})

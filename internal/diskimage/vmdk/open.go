@@ -50,8 +50,11 @@ func (o *opening) parent(d *disk, seen map[string]bool) (*file, error) {
 	}
 	corrupt := func(reason string) error {
 		return &diskimage.CorruptError{
-			Format: format, Structure: "descriptor", Field: "parentFileNameHint", Offset: d.textAt, Value: strconv.Quote(d.link.parentHint), Reason: reason,
+			Format: format, Structure: "descriptor", Field: "parentFileNameHint", Offset: d.textAt, Value: quote(d.link.parentHint), Reason: reason,
 		}
+	}
+	if len(d.link.parentHint) > maxText {
+		return nil, corrupt(tooLong)
 	}
 	name := d.link.parentHint[strings.LastIndexAny(d.link.parentHint, `/\`)+1:]
 	if reason := checkName(name); reason != "" {
@@ -74,15 +77,15 @@ func (o *opening) file(d *disk, name, what string) (*file, error) {
 	f, err := o.beside(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &diskimage.UnsupportedError{
-			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %q, is not there", what, name), Cure: "put that file beside SRC under that name, and " + ownCure,
+			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %s, is not there", what, quote(name)), Cure: "put that file beside SRC under that name, and " + ownCure,
 		}
 		if !utf8.ValidString(name) {
-			e.Reason += fmt.Sprintf(" (the bytes of the name are taken as they are; the descriptor says that its encoding is %q)", d.link.encoding)
+			e.Reason += fmt.Sprintf(" (the bytes of the name are taken as they are; the descriptor says that its encoding is %s)", quote(d.link.encoding))
 		}
 		return nil, e
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s, %q: %w", what, name, err)
+		return nil, fmt.Errorf("open %s, %s: %w", what, quote(name), err)
 	}
 	o.opened = append(o.opened, f)
 	return &file{f, f.Size(), name}, nil
@@ -96,8 +99,8 @@ func (d *disk) checkParent(parent *disk) error {
 		}
 	}
 	return &diskimage.CorruptError{
-		Format: format, Structure: "descriptor", Field: "parentCID", Offset: d.textAt, Value: strconv.Quote(d.link.parentCID),
-		Reason: fmt.Sprintf("%q has the CID %q: it is another disk, or was written to after the delta was made; take it as it was then", parent.name, parent.link.cid),
+		Format: format, Structure: "descriptor", Field: "parentCID", Offset: d.textAt, Value: quote(d.link.parentCID),
+		Reason: fmt.Sprintf("%s has the CID %s: it is another disk, or was written to after the delta was made; take it as it was then", quote(parent.name), quote(parent.link.cid)),
 	}
 }
 

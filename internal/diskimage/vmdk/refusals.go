@@ -136,10 +136,15 @@ func checkName(name string) (reason string) {
 	switch {
 	case name == "":
 		return "it names no file"
+	case len(name) > maxText:
+		return tooLong
 	case name == ".", name == "..", strings.ContainsAny(name, `/\`), len(name) > 1 && name[1] == ':' && isLetter(name[0]):
-		return fmt.Sprintf("%q is not the name of a file in the image's own directory, and no other is opened", name)
+		return quote(name) + " is not the name of a file in the image's own directory, and no other is opened"
 	}
 	return ""
 }
+
+// tooLong is of a name that was not kept.
+var tooLong = fmt.Sprintf("no path is longer than %d bytes", maxText)
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

@@ -66,7 +66,7 @@ func (i *Image) Warnings() (texts []string) {
 	for _, d := range i.chain {
 		for _, w := range d.warnings {
 			if d.name != "" {
-				w = fmt.Sprintf("its parent %q: %s", d.name, w)
+				w = fmt.Sprintf("its parent %s: %s", quote(d.name), w)
 			}
 			texts = append(texts, w)
 		}
