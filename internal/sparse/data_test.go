@@ -70,3 +70,32 @@ func TestNextDataOfClosedFile(t *testing.T) {
 		t.Errorf("from %d to %d, %v", start, end, err)
 	}
 }
+
+// BenchmarkNextData walks over a file of many runs.
+func BenchmarkNextData(b *testing.B) {
+	const runs, distance = 1000, 1 << 20
+	created, err := sparse.Create(filepath.Join(b.TempDir(), "volume"), runs*distance)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer created.Close()
+	for k := range int64(runs) {
+		if _, err := created.WriteAt([]byte{1}, k*distance); err != nil {
+			b.Fatal(err)
+		}
+	}
+	f := sparse.File{File: created}
+	for b.Loop() {
+		for off := int64(0); ; {
+			_, end, err := f.NextData(off)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			off = end
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/runs, "ns/run")
+}

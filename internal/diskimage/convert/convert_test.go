@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -233,6 +234,70 @@ func TestFailures(t *testing.T) {
 			t.Errorf("SHA256, %s: %q, %v", c.name, sum, err)
 		}
 	}
+}
+
+// ending is a disk whose source has become shorter than it was: reads that reach over its end give less than they were asked for, with an error or, as
+// io.ReaderAt forbids, without one.
+type ending struct {
+	*image
+
+	end int64
+	err error
+}
+
+func (e ending) ReadAt(p []byte, at int64) (int, error) {
+	n, err := e.image.ReadAt(p, at)
+	if over := at + int64(n) - e.end; over > 0 {
+		return max(0, n-int(over)), e.err
+	}
+	return n, err
+}
+
+// What is missing is an error that says where, and never zeros.
+func TestShortReads(t *testing.T) {
+	const size, end = 3 << 20, 2<<20 + 1
+	whole := &image{disk: noise(size), extents: []diskimage.Extent{{Length: size}}}
+	for _, err := range []error{nil, io.EOF} {
+		short := ending{whole, end, err}
+		_, copied := convert.Copy(t.Context(), &target{disk: make([]byte, size)}, short, convert.Options{})
+		sum, hashed := convert.SHA256(t.Context(), short, convert.Options{})
+		same, compared := convert.Compare(t.Context(), short, whole, convert.Options{})
+		other, reversed := convert.Compare(t.Context(), whole, short, convert.Options{})
+		for _, got := range []error{copied, hashed, compared, reversed} {
+			if !errors.Is(got, io.ErrUnexpectedEOF) || !strings.Contains(got.Error(), "offset 2097152") && !strings.Contains(got.Error(), "offset 2359296") {
+				t.Errorf("after %v: %v", err, got)
+			}
+		}
+		if sum+same+other != "" {
+			t.Errorf("after %v: digests %q, %q and %q", err, sum, same, other)
+		}
+	}
+}
+
+// What was written before a failure is told.
+func TestWrittenBeforeAFailure(t *testing.T) {
+	broken := errors.New("no space")
+	img := &image{disk: noise(4 << 20), extents: []diskimage.Extent{{Length: 4 << 20}}}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	dst := &filling{room: 1<<20 + 100, err: broken}
+	written, err := convert.Copy(t.Context(), dst, img, convert.Options{})
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "offset 1048576") || written != 1<<20+100 {
+		t.Errorf("%d bytes, %v", written, err)
+	}
+}
+
+// filling is a target that has room for so many bytes.
+type filling struct {
+	room int
+	err  error
+}
+
+func (f *filling) WriteAt(p []byte, _ int64) (int, error) {
+	n := min(f.room, len(p))
+	if f.room -= n; n < len(p) {
+		return n, f.err
+	}
+	return n, nil
 }
 
 type failingWriter struct{ err error }
