@@ -80,6 +80,7 @@ func samples() []sample {
 	return append(
 		all,
 		sample{format: detect.VMDK, kind: "on a device", data: []byte(testimage.Descriptor{CreateType: "fullDevice", Extents: []string{`RW 128 FLAT "/dev/sdb" 0`}}.String())},
+		sample{format: detect.VMDK, kind: "encrypted", data: []byte("# Disk DescriptorFile\nversion=4\ncreateType=\"monolithicFlat\"\nencryptionKeys=\"vmware:key/...\"\nRW 128 FLAT \"data.vmdk\" 0\n")},
 		sample{format: detect.VMDK, kind: "extent of another", data: extent},
 		sample{format: detect.COWD, kind: "ESX delta extent", data: magic(0, "COWD")},
 		sample{format: detect.SESparse, kind: "ESXi delta extent", data: magic(0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00")},
