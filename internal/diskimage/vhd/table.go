@@ -94,7 +94,9 @@ func (t *table) check(c *checked) error {
 	length := t.bitmap + t.blockSize
 	fit := min((t.dataEnd-t.dataStart)/length+1, t.blocks) // the last block may be cut short
 	most := min(fit, maxBlocks-c.stored)
-	c.starts = slices.Grow(c.starts[:0], int(most))
+	if c.starts = c.starts[:0]; int64(cap(c.starts)) < most {
+		c.starts = make([]uint32, 0, most)
+	}
 	last := int64(-1) // where the last block of the disk is
 	w := newWindow()
 	for index := range t.blocks {
