@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -192,10 +193,14 @@ func (c *comparison) inTurns(dst string, check func(*testing.T), commands ...[]s
 	return medians
 }
 
-// measure runs one command. The high-water mark that the kernel reports of it begins with that of this process, which started it: while that is small,
-// so is the error, and it is never to the benefit of the one that is measured.
+// measure runs one command. The high-water mark of memory that the kernel reports of it begins with that of this process, which started it, and which
+// is made small first.
 func (c *comparison) measure(command []string) cost {
 	c.Helper()
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		c.Fatal(err)
+	}
 	cmd := exec.CommandContext(c.Context(), command[0], command[1:]...)
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
