@@ -16,7 +16,7 @@ type repetition struct {
 	why         string
 	when        func(error) bool
 	first, most time.Duration // waits, doubling
-	window      time.Duration // 0: until the caller's time is over
+	window      time.Duration // 0: until the caller's time is over; two repetitions there are in any case
 }
 
 // repetitions is the table of what is tried again, the first that fits counts; what is not in it fails at once. It is the only layer of retries
@@ -57,9 +57,10 @@ var answerWasLost = repetition{
 
 // tries are the repetitions of one call.
 type tries struct {
-	why    string        // the reason of the last one
-	since  time.Time     // when that reason showed, and no other has since
-	waited time.Duration // for it, the last time
+	why     string        // the reason of the last one
+	since   time.Time     // when that reason showed, and no other has since
+	repeats int           // for it
+	waited  time.Duration // for it, the last time
 
 	lost     bool // an answer was lost, if not the last one: EC2 may have done what it was asked
 	foreign  bool // something answered that may be no EC2
@@ -78,17 +79,20 @@ func (t *tries) next(err error) (wait time.Duration, why string, final error) {
 		return 0, "", err
 	}
 	if t.why != r.why {
-		t.why, t.since, t.waited = r.why, time.Now(), 0
+		t.why, t.since, t.repeats, t.waited = r.why, time.Now(), 0, 0
 	}
 	t.waited = min(max(2*t.waited, r.first), r.most)
 	wait = jittered(t.waited)
 	if r.window > 0 {
-		left := r.window - time.Since(t.since)
-		if left <= 0 {
-			return 0, "", fmt.Errorf("tried for %s (%s): %w", r.window, r.why, err)
+		switch left := r.window - time.Since(t.since); {
+		case left > 0:
+			wait = min(wait, left)
+		// A slow call, as on a busy machine, must not use up the window before the one behind it: most faults are over by then.
+		case t.repeats >= 2:
+			return 0, "", fmt.Errorf("tried for %s (%s): %w", time.Since(t.since).Round(time.Second), r.why, err)
 		}
-		wait = min(wait, left)
 	}
+	t.repeats++
 	return wait, r.why, nil
 }
 

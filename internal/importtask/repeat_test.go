@@ -115,6 +115,25 @@ func TestOneLayerOfRetries(t *testing.T) {
 	}
 }
 
+// TestSlowCallsAreRepeatedToo: calls that take longer than the window are repeated twice nevertheless, and no more.
+func TestSlowCallsAreRepeatedToo(t *testing.T) {
+	for name, err := range map[string]error{"page": answer(500, "UnknownError", "x"), "500": answer(500, "InternalError", "x")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var tried tries
+				calls := 0
+				for final := error(nil); final == nil; calls++ {
+					time.Sleep(3 * time.Minute)
+					_, _, final = tried.next(err)
+				}
+				if calls != 3 {
+					t.Errorf("%d calls, want 3", calls)
+				}
+			})
+		})
+	}
+}
+
 // The clock of the SDK follows that of the answers: one more call heals a wrong one.
 func TestStartWithAWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
