@@ -154,9 +154,9 @@ func TestMemoryOfVHDClaims(t *testing.T) {
 	}
 }
 
-// The worst that a sound image asks for: the largest grains, all workers. The disk is much larger than the bound.
+// The worst that a sound image asks for: the largest grains, all workers. What they need and the whole disk would be more than the bound together.
 func TestMemoryOfLargestGrains(t *testing.T) {
-	const grain, count = 2 << 20, 48
+	const grain, count = 2 << 20, 20
 	v := testimage.VMDK{Layout: testimage.GDAtEnd, Size: grain * count, GrainSectors: grain / 512}
 	var runs []testimage.Run
 	for g := range int64(count) {
