@@ -162,9 +162,11 @@ func (b *pages) ask(from, behind int64, ahead bool) int64 {
 
 // add makes a page, of the memory of a dropped one where there is one.
 func (b *pages) add(index int64, r *request) *page {
-	g := &page{data: make([]byte, 0, pageSize)}
+	var g *page
 	if last := len(b.free) - 1; last >= 0 {
 		g, b.free = b.free[last], b.free[:last]
+	} else {
+		g = &page{data: make([]byte, 0, pageSize)}
 	}
 	*g = page{index: index, data: g.data[:min(pageSize, b.size-index*pageSize)], request: r, asked: b.clock}
 	b.asked++

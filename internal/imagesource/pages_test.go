@@ -3,11 +3,11 @@ package imagesource
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,18 +16,14 @@ import (
 	"time"
 )
 
-// counted is an object of any size: every 8 bytes of it say where they are.
+// counted is an object of any size that repeats noise. The length of that is a prime number: where pages are mistaken for each other, they differ.
 type counted struct{}
 
+var repeated = noise(1<<20 + 7)
+
 func (counted) ReadAt(p []byte, off int64) (n int, err error) {
-	for at := off; n < len(p); at = off + int64(n) {
-		if word := uint64(at / 8); at%8 == 0 && len(p)-n >= 8 {
-			binary.BigEndian.PutUint64(p[n:], word)
-			n += 8
-		} else {
-			p[n] = byte(word >> (8 * (7 - at%8)))
-			n++
-		}
+	for n < len(p) {
+		n += copy(p[n:], repeated[(off+int64(n))%int64(len(repeated)):])
 	}
 	return n, nil
 }
@@ -78,6 +74,29 @@ func TestPagesBoundMemory(t *testing.T) {
 		bounded()
 		if l.seen().most > maxRequests+2*32 { // each may have got all of its last one, and asked for the next
 			t.Errorf("%d requests at a time", l.seen().most)
+		}
+	})
+}
+
+// TestPagesReuseMemory: once all pages that are kept have been made, others take their memory. What is left to allocate is little for each request.
+func TestPagesReuseMemory(t *testing.T) {
+	bubble(t, tib, func(t *testing.T, l *line, b *pages) {
+		p := make([]byte, 256<<10)
+		read := func(from, length int64) (allocated uint64) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for at := from; at < from+length; at += int64(len(p)) {
+				if _, err := b.ReadAt(p, at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			runtime.ReadMemStats(&after)
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		read(0, 2*pageCount*pageSize)
+		const length = 64 * mib
+		if n := read(tib/2, length); n > length/32 {
+			t.Errorf("%d bytes were allocated to read %d", n, length)
 		}
 	})
 }
