@@ -71,9 +71,9 @@ func TestConvert(t *testing.T) {
 	t.Logf("\n%s", table(rows))
 
 	dst := filepath.Join(c.dir, "copy.vmdk")
-	sizes := map[string]int64{}
+	var sizes []int64
 	got := c.inTurns(dst, func(t *testing.T) {
-		sizes[fmt.Sprint(len(sizes))] = fileSize(t, dst)
+		sizes = append(sizes, fileSize(t, dst))
 		back := filepath.Join(c.dir, "back.raw")
 		c.qemu("convert", "-O", "raw", dst, back)
 		sameContent(t, disk, back)
@@ -85,9 +85,12 @@ func TestConvert(t *testing.T) {
 		{"to VMDK streamOptimized", "ours s", "qemu s", "ratio", "our CPU s", "qemu's", "our MiB", "qemu's", "ratio", "our RSS"},
 		{
 			"RAW", seconds(ours.wall), seconds(plain.wall), ratio(ours.wall, plain.wall), seconds(ours.cpu), seconds(plain.cpu),
-			mib(sizes["0"]), mib(sizes["1"]), fmt.Sprintf("%.3f", float64(sizes["0"])/float64(sizes["1"])), mib(ours.memory),
+			mib(sizes[0]), mib(sizes[1]), fmt.Sprintf("%.3f", float64(sizes[0])/float64(sizes[1])), mib(ours.memory),
 		},
 	}))
+	if float64(sizes[0]) > 1.05*float64(sizes[1]) {
+		t.Errorf("the file is %.3f times as large as qemu-img's", float64(sizes[0])/float64(sizes[1]))
+	}
 }
 
 // TestConvertLarge converts disks of 15 TiB that hold next to nothing: time must follow what is stored.
@@ -125,6 +128,9 @@ func TestConvertLarge(t *testing.T) {
 			c.run(append(k.create, disk, src))
 		}
 		got := c.inTurns(dst, func(t *testing.T) { sameContent(t, disk, dst) }, []string{c.binary, "convert", src, dst})
+		if got[0].memory > 64<<20 {
+			t.Errorf("%s: %s MiB of memory", k.name, mib(got[0].memory))
+		}
 		rows = append(rows, []string{
 			k.name, seconds(got[0].wall), seconds(got[0].cpu), mib(got[0].memory), c.patiently([]string{c.peer, "convert", "-f", k.format, "-O", "raw", src, dst}),
 		})

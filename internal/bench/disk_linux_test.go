@@ -57,7 +57,7 @@ func writeDisk(t *testing.T, path string) (data int64) {
 	return data
 }
 
-// machineFiles are the files, a third from each of three places, as far as they go.
+// machineFiles are the files, from several places in turn and at most a third of what is needed from each.
 func machineFiles(t *testing.T) (names []string, total int64) {
 	t.Helper()
 	modules, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE").Output()
