@@ -108,7 +108,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	if err := src.changed(); err != nil {
 		return done, errors.Join(err, os.Remove(temporary))
 	}
-	if err := c.put(temporary); err != nil {
+	if err := putInPlace(temporary, c.Destination, c.Force, os.Link); err != nil {
 		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
 	}
 	return done, nil
@@ -211,21 +211,21 @@ func (c *convertCommand) verify(env environment, path string, img diskimage.Imag
 	return sum, err
 }
 
-// put renames the complete file. Without --force, what has appeared in its place since stays.
-func (c *convertCommand) put(temporary string) error {
-	if !c.Force {
-		if err := os.Link(temporary, c.Destination); err == nil {
+// putInPlace renames the complete file. Without force, what has appeared in its place since stays.
+func putInPlace(temporary, destination string, force bool, link func(old, new string) error) error {
+	if !force {
+		if err := link(temporary, destination); err == nil {
 			if err := os.Remove(temporary); err != nil {
-				return errors.Join(err, os.Remove(c.Destination)) // what failed leaves no file
+				return errors.Join(err, os.Remove(destination)) // what failed leaves no file
 			}
 			return nil
 		} else if errors.Is(err, fs.ErrExist) {
 			return errors.New("it exists by now")
 		}
 		// The file system has no hard links.
-		if _, err := os.Lstat(c.Destination); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(destination); !errors.Is(err, fs.ErrNotExist) {
 			return errors.New("it exists by now")
 		}
 	}
-	return os.Rename(temporary, c.Destination)
+	return os.Rename(temporary, destination)
 }

@@ -74,6 +74,31 @@ func TestConvertReplacedSource(t *testing.T) {
 	}
 }
 
+// A DST that somebody makes while the image is converted stays, unless it may be replaced.
+func TestConvertDestinationAppears(t *testing.T) {
+	for _, args := range [][]string{nil, {"--to", "vmdk"}, {"--verify"}} {
+		for _, force := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v force=%v", args, force), func(t *testing.T) {
+				dir := t.TempDir()
+				src := write(t, dir, "src", disk())
+				said := &onProgress{do: func() { write(t, dir, "dst", []byte("theirs")) }}
+				args := append([]string{"convert", src, dir + "/dst"}, args...)
+				if force {
+					args = append(args, "--force")
+				}
+				code := cli.Run(t.Context(), args, &bytes.Buffer{}, said)
+				got, err := os.ReadFile(dir + "/dst")
+				if theirs := string(got) == "theirs"; err != nil || theirs == force || (code == 1) == force || files(t, dir) != "dst src" {
+					t.Errorf("exit code %d, stderr %q, files: %s; DST has %d bytes, %v", code, said.String(), files(t, dir), len(got), err)
+				}
+				if !force && !strings.Contains(said.String(), "dst: it exists by now") {
+					t.Errorf("stderr %q", said.String())
+				}
+			})
+		}
+	}
+}
+
 func writeInto(path string, flag int, at int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|flag, 0)
 	if err != nil {
