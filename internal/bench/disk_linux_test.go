@@ -30,7 +30,7 @@ func writeDisk(t *testing.T, path string) (data int64) {
 	if total < 512<<20 {
 		t.Skipf("there are only %d MiB of files to make a disk of", total>>20)
 	}
-	f, err := sparse.Create(path, diskSize)
+	f, err := sparse.Create(path, diskSize, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

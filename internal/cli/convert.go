@@ -82,7 +82,8 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return conversion{}, explain(err, c.Source)
 	}
 	defer img.Close() //nolint:errcheck // its files were only read
-	if err := c.checkDestination(src); err != nil {
+	perm, err := c.checkDestination(src)
+	if err != nil {
 		return conversion{}, err
 	}
 	warn(env, c.Source, img)
@@ -95,7 +96,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 
 	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
-	if done.WrittenBytes, err = c.write(env, temporary, img); err != nil {
+	if done.WrittenBytes, err = c.write(env, temporary, perm, img); err != nil {
 		return done, src.blame(explain(err, c.Source))
 	}
 	if c.Verify {
@@ -114,36 +115,37 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	return done, nil
 }
 
-// checkDestination refuses, before any work, a DST that must not be replaced.
-func (c *convertCommand) checkDestination(src *source) error {
+// checkDestination refuses, before any work, a DST that must not be replaced. It gives the mode to write the file with: what replaces another file is
+// for no eyes but the owner's until it gets that one's mode.
+func (c *convertCommand) checkDestination(src *source) (perm fs.FileMode, err error) {
 	there, err := os.Lstat(c.Destination)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0o644, nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
+		return 0, fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
 	}
 	target, err := os.Stat(c.Destination) // behind a link
 	switch {
 	case err == nil && os.SameFile(src.info, target):
-		return fmt.Errorf("%s is the image itself: name another file", c.Destination)
+		return 0, fmt.Errorf("%s is the image itself: name another file", c.Destination)
 	case err == nil && src.isOneOf(target):
-		return fmt.Errorf("%s is a part of the image, which needs it: name another file", c.Destination)
+		return 0, fmt.Errorf("%s is a part of the image, which needs it: name another file", c.Destination)
 	case !there.Mode().IsRegular():
-		return fmt.Errorf("%s is %s, which is never replaced: name another file", c.Destination, kind(there.Mode()))
+		return 0, fmt.Errorf("%s is %s, which is never replaced: name another file", c.Destination, kind(there.Mode()))
 	case !c.Force:
-		return fmt.Errorf("%s exists: name another file, or replace it with --force", c.Destination)
+		return 0, fmt.Errorf("%s exists: name another file, or replace it with --force", c.Destination)
 	}
-	return nil
+	return 0o600, nil
 }
 
 // write makes the file at path, which is gone again if it fails, and says how many bytes of data it holds.
-func (c *convertCommand) write(env environment, path string, img diskimage.Image) (written int64, err error) {
+func (c *convertCommand) write(env environment, path string, perm fs.FileMode, img diskimage.Image) (written int64, err error) {
 	length := img.Size()
 	if c.To == "vmdk" {
 		length = 0 // it grows
 	}
-	f, err := sparse.Create(path, length)
+	f, err := sparse.Create(path, length, perm)
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", c.Destination, roomCure(withoutPath(err)))
 	}
@@ -211,7 +213,7 @@ func (c *convertCommand) verify(env environment, path string, img diskimage.Imag
 	return sum, err
 }
 
-// putInPlace renames the complete file. Without force, what has appeared in its place since stays.
+// putInPlace renames the complete file. What it replaces leaves it its mode. Without force, what has appeared in its place since stays.
 func putInPlace(temporary, destination string, force bool, link func(old, new string) error) error {
 	if !force {
 		if err := link(temporary, destination); err == nil {
@@ -226,6 +228,22 @@ func putInPlace(temporary, destination string, force bool, link func(old, new st
 		if _, err := os.Lstat(destination); !errors.Is(err, fs.ErrNotExist) {
 			return errors.New("it exists by now")
 		}
+	} else if there, err := os.Lstat(destination); err == nil {
+		if !there.Mode().IsRegular() {
+			return fmt.Errorf("by now it is %s, which is never replaced", kind(there.Mode()))
+		}
+		if err := setMode(temporary, there.Mode().Perm()); err != nil {
+			return err
+		}
 	}
 	return os.Rename(temporary, destination)
+}
+
+// setMode leaves alone what has the mode already: a file system without modes may refuse to set one.
+func setMode(path string, perm fs.FileMode) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() == perm {
+		return err
+	}
+	return os.Chmod(path, perm)
 }

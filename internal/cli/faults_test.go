@@ -99,6 +99,73 @@ func TestConvertDestinationAppears(t *testing.T) {
 	}
 }
 
+// A link that appears is replaced no more than one that was there.
+func TestConvertLinkAppears(t *testing.T) {
+	dir := t.TempDir()
+	src, other := write(t, dir, "src", disk()), write(t, dir, "other", []byte("theirs"))
+	said := &onProgress{do: func() { must(t, os.Symlink(other, dir+"/dst")) }}
+	code := cli.Run(t.Context(), []string{"convert", "--force", src, dir + "/dst"}, &bytes.Buffer{}, said)
+	if code != 1 || !strings.Contains(said.String(), "by now it is a symbolic link") || files(t, dir) != "dst other src" {
+		t.Errorf("exit code %d, stderr %q, files: %s", code, said.String(), files(t, dir))
+	}
+}
+
+// The file that replaces another one is never for more eyes than that, neither while it is written nor when it is in place. Windows has no such modes.
+func TestConvertKeepsTheMode(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no modes there")
+	}
+	probe := write(t, t.TempDir(), "probe", nil)
+	must(t, os.Remove(probe))
+	must(t, os.WriteFile(probe, nil, 0o644)) //nolint:gosec // it shows what the umask leaves of the mode of a new file
+	fresh := mode(t, probe)
+	for _, c := range []struct {
+		name                   string
+		before, then           os.FileMode // of DST when the conversion starts, and from its middle on; 0: it is not there, or stays as it is
+		whileWritten, afterAll os.FileMode
+	}{
+		{"a new file", 0, 0, fresh, fresh},
+		{"a secret", 0o600, 0, 0o600, 0o600},
+		{"for a group", 0o640, 0, 0o600, 0o640},
+		{"for all to write", 0o666, 0, 0o600, 0o666},
+		{"read-only", 0o400, 0, 0o600, 0o400},
+		{"not for the owner", 0o044, 0, 0o600, 0o044},
+		{"one that became a secret", 0o644, 0o600, 0o600, 0o600},
+		{"one that appeared", 0, 0o600, fresh, 0o600},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			src, dst := write(t, dir, "src", disk()), dir+"/dst"
+			if c.before != 0 {
+				must(t, os.Chmod(write(t, dir, "dst", []byte("old")), c.before))
+			}
+			said := &onProgress{do: func() {
+				partial, err := filepath.Glob(dir + "/.convert-*.partial")
+				if must(t, err); len(partial) != 1 || mode(t, partial[0]) != c.whileWritten {
+					t.Errorf("while it is written: %q of mode %v, want %v", partial, mode(t, partial[0]), c.whileWritten)
+				}
+				if c.then == 0 {
+					return
+				}
+				if c.before == 0 {
+					write(t, dir, "dst", nil)
+				}
+				must(t, os.Chmod(dst, c.then))
+			}}
+			if code := cli.Run(t.Context(), []string{"convert", "--force", "--verify", src, dst}, &bytes.Buffer{}, said); code != 0 || mode(t, dst) != c.afterAll {
+				t.Errorf("exit code %d, stderr %q; mode %v, want %v", code, said.String(), mode(t, dst), c.afterAll)
+			}
+		})
+	}
+}
+
+func mode(t *testing.T, path string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	return info.Mode()
+}
+
 func writeInto(path string, flag int, at int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|flag, 0)
 	if err != nil {

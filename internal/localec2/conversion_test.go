@@ -90,7 +90,7 @@ func (h *host) volumes(v volume) *atomic.Int64 {
 	var made atomic.Int64
 	h.workers.create = func(path string, size int64) (volumeFile, error) {
 		made.Add(1)
-		file, err := sparse.Create(path, size)
+		file, err := sparse.Create(path, size, 0o600)
 		return volume{file, v.write, v.sync}, err
 	}
 	return &made
@@ -212,7 +212,7 @@ func TestTaskKeepsItsTerms(t *testing.T) {
 			}
 			if asked {
 				next.wait(t, large, statusDeleted)
-			} else if file, err := sparse.Create(filepath.Join(t.TempDir(), "probe"), v.Size); err == nil { // what the file system holds at all
+			} else if file, err := sparse.Create(filepath.Join(t.TempDir(), "probe"), v.Size, 0o600); err == nil { // what the file system holds at all
 				file.Close()
 				next.wait(t, large, statusCompleted)
 			}

@@ -58,7 +58,7 @@ type job struct {
 
 func newWorkers(e *Endpoint) *workers {
 	w := &workers{endpoint: e, store: e.store, log: e.log, slots: make(chan struct{}, conversions), jobs: map[string]*job{}}
-	w.create = func(path string, size int64) (volumeFile, error) { return sparse.Create(path, size) }
+	w.create = func(path string, size int64) (volumeFile, error) { return sparse.Create(path, size, 0o644) } // readable by any tool
 	w.ctx, w.quit = context.WithCancel(context.Background())
 	return w
 }

@@ -14,7 +14,7 @@ import (
 // What NextData passes over reads as zeros, and on a system that has maps of files a hole of 1 TiB is passed over.
 func TestNextData(t *testing.T) {
 	const size = 1 << 40
-	created, err := sparse.Create(filepath.Join(t.TempDir(), "volume"), size)
+	created, err := sparse.Create(filepath.Join(t.TempDir(), "volume"), size, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestNextDataOfClosedFile(t *testing.T) {
 // BenchmarkNextData walks over a file of many runs.
 func BenchmarkNextData(b *testing.B) {
 	const runs, distance = 1000, 1 << 20
-	created, err := sparse.Create(filepath.Join(b.TempDir(), "volume"), runs*distance)
+	created, err := sparse.Create(filepath.Join(b.TempDir(), "volume"), runs*distance, 0o600)
 	if err != nil {
 		b.Fatal(err)
 	}

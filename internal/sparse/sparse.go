@@ -3,16 +3,17 @@ package sparse
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 )
 
-// Create makes a new file of size bytes that reads as zeros, and writes nothing into it. A file that exists is refused. When Create fails it
-// leaves no file behind.
-func Create(path string, size int64) (*os.File, error) {
+// Create makes a new file of size bytes that reads as zeros, and writes nothing into it. Its mode is perm, before the umask. A file that exists is
+// refused. When Create fails it leaves no file behind.
+func Create(path string, size int64, perm fs.FileMode) (*os.File, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("create %s: size %d is negative", path, size)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // volumes are to be readable by any tool
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm) //nolint:gosec // the caller names the file
 	if err != nil {
 		return nil, err
 	}

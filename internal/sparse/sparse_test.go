@@ -13,7 +13,7 @@ import (
 func TestCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "volume.raw")
 	const size = 1 << 40
-	f, err := sparse.Create(path, size)
+	f, err := sparse.Create(path, size, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestCreateRefuses(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sparse.Create(path, 1); !errors.Is(err, os.ErrExist) {
+	if _, err := sparse.Create(path, 1, 0o600); !errors.Is(err, os.ErrExist) {
 		t.Errorf("over a file: %v", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
@@ -52,7 +52,7 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	for name, size := range map[string]int64{"negative": -1, "huge": 1<<63 - 1} {
 		path := filepath.Join(dir, name)
-		if f, err := sparse.Create(path, size); err == nil {
+		if f, err := sparse.Create(path, size, 0o600); err == nil {
 			f.Close()
 			continue // some file systems do hold 8 EiB
 		}
@@ -60,7 +60,7 @@ func TestCreateRefuses(t *testing.T) {
 			t.Errorf("%s: a file was left behind: %v", name, err)
 		}
 	}
-	if _, err := sparse.Create(filepath.Join(dir, "absent", "x"), 1); !errors.Is(err, os.ErrNotExist) {
+	if _, err := sparse.Create(filepath.Join(dir, "absent", "x"), 1, 0o600); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("in a directory that is not there: %v", err)
 	}
 }

@@ -103,7 +103,7 @@ func BenchmarkWrite(b *testing.B) {
 	b.SetBytes(size)
 	path := filepath.Join(b.TempDir(), "volume")
 	for b.Loop() {
-		f, err := sparse.Create(path, size)
+		f, err := sparse.Create(path, size, 0o600)
 		if err != nil {
 			b.Fatal(err)
 		}
