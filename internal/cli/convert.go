@@ -153,11 +153,14 @@ func (c *convertCommand) write(env environment, path string, perm fs.FileMode, i
 	if c.To == "vmdk" {
 		written, err = writeVMDK(env.ctx, f, img, show)
 	} else {
-		written, err = convert.Copy(env.ctx, unnamed{f}, img, convert.Options{Progress: show.at})
+		written, err = convert.Copy(env.ctx, writerAt{f}, img, convert.Options{Progress: show.at})
 	}
 	show.done()
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, errors.Join(fmt.Errorf("write %s: %w", c.Destination, roomCure(err)), os.Remove(path))
+	if err = errors.Join(err, writeFailed(f.Close())); err != nil {
+		if _, ours := errors.AsType[writeError](err); ours {
+			err = fmt.Errorf("write %s: %w", c.Destination, roomCure(err))
+		}
+		return 0, errors.Join(err, os.Remove(path))
 	}
 	return written, nil
 }
@@ -168,12 +171,23 @@ func writeVMDK(ctx context.Context, f io.Writer, img diskimage.Image, show *prog
 	return counted.n, err
 }
 
-// unnamed is a file whose errors do not name it.
-type unnamed struct{ *os.File }
+// writeError is what went wrong with DST, not with the image. It does not name the file, which has a temporary name.
+type writeError struct{ error }
 
-func (u unnamed) WriteAt(b []byte, off int64) (int, error) {
-	n, err := u.File.WriteAt(b, off)
-	return n, withoutPath(err)
+func (e writeError) Unwrap() error { return e.error }
+
+func writeFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return writeError{withoutPath(err)}
+}
+
+type writerAt struct{ *os.File }
+
+func (w writerAt) WriteAt(b []byte, off int64) (int, error) {
+	n, err := w.File.WriteAt(b, off)
+	return n, writeFailed(err)
 }
 
 type countedWriter struct {
@@ -184,7 +198,7 @@ type countedWriter struct {
 func (c *countedWriter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += int64(n)
-	return n, withoutPath(err) // that of the temporary file
+	return n, writeFailed(err)
 }
 
 // verify reads the file at path as an image and compares its disk with that of img. It gives the digest of both.

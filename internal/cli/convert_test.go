@@ -174,6 +174,9 @@ func TestConvertFails(t *testing.T) {
 						t.Errorf("%q does not say %q", stderr.String(), w)
 					}
 				}
+				if strings.Contains(stderr.String(), "write ") { // it is not DST that failed
+					t.Errorf("it says %q", stderr.String())
+				}
 				if got := files(t, dir); got != want {
 					t.Errorf("files: %s, want %s", got, want)
 				}
