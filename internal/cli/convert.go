@@ -23,13 +23,13 @@ type convertCommand struct {
 	To          string `enum:"raw,vmdk" default:"raw" placeholder:"raw|vmdk" help:"raw: a sparse file as long as the disk. vmdk: stream-optimized, as VM Import takes it (${default})."`
 	Strict      bool   `help:"Refuse what VM Import refuses."`
 	Verify      bool   `help:"Read DST again and compare it with SRC."`
-	Force       bool   `help:"Replace DST, if it is a regular file and no part of SRC."`
+	Force       bool   `help:"Replace DST, if it is a regular file and no part of SRC. Its mode stays."`
 	JSON        bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Help is the part of `convert --help` below its summary.
 func (convertCommand) Help() string {
-	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure leaves no file behind. Killed outright (kill -9), it leaves DST as it was and the temporary file, .convert-*.partial, beside it: remove that yourself, because no later run can know that nobody is writing it.
+	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure before that leaves no file behind. It is not synced to the disk: run sync before you delete SRC. Killed outright (kill -9), it leaves DST as it was and the temporary file, .convert-*.partial, beside it: remove that yourself, because no later run can know that nobody is writing it.
 
 --verify reads both again, compares the disks byte by byte, and gives the SHA-256 of the whole disk. Hashing passes over the holes too: some 15 minutes for each TiB of the disk, whatever it holds.
 
@@ -58,12 +58,21 @@ func (c *convertCommand) Run(env environment) error {
 		return fmt.Errorf("convert %s: %w", c.Source, err)
 	}
 	if c.JSON {
-		return printJSON(env.stdout, done)
+		err = printJSON(env.stdout, done)
+	} else {
+		err = done.print(env.stdout, c.Destination)
 	}
-	_, err = fmt.Fprintf(env.stdout, "%s: %s, %s of data written from %s\n",
-		c.Destination, bytesText(done.VirtualSizeBytes), bytesText(done.WrittenBytes), formatName(done.Format, done.SubFormat))
-	if err == nil && done.SHA256 != nil {
-		_, err = fmt.Fprintf(env.stdout, "verified: SHA-256 %s of the disk\n", *done.SHA256)
+	if err != nil { // DST stays: it may have taken hours
+		return fmt.Errorf("%s is complete, but the result could not be printed: %w", c.Destination, err)
+	}
+	return nil
+}
+
+func (d conversion) print(w io.Writer, name string) error {
+	_, err := fmt.Fprintf(w, "%s: %s, %s of data written from %s\n",
+		name, bytesText(d.VirtualSizeBytes), bytesText(d.WrittenBytes), formatName(d.Format, d.SubFormat))
+	if err == nil && d.SHA256 != nil {
+		_, err = fmt.Fprintf(w, "verified: SHA-256 %s of the disk\n", *d.SHA256)
 	}
 	return err
 }

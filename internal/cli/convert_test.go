@@ -250,6 +250,19 @@ func TestClosedStdout(t *testing.T) {
 	}
 }
 
+// A conversion that cannot be told of was one all the same: its file stays, and the message says so.
+func TestConvertClosedStdout(t *testing.T) {
+	for _, args := range [][]string{nil, {"--json"}, {"--verify"}} {
+		dir := t.TempDir()
+		var stderr bytes.Buffer
+		code := cli.Run(t.Context(), append([]string{"convert", write(t, dir, "src", disk()), dir + "/dst"}, args...), closed{}, &stderr)
+		got, err := os.ReadFile(dir + "/dst")
+		if code != 1 || !strings.Contains(stderr.String(), "dst is complete, but the result could not be printed: broken pipe") || !bytes.Equal(got, disk()) {
+			t.Errorf("%q: exit code %d, stderr %q, DST of %d bytes, %v", args, code, stderr.String(), len(got), err)
+		}
+	}
+}
+
 type closed struct{}
 
 func (closed) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
