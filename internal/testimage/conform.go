@@ -46,7 +46,7 @@ type source struct {
 	name   string
 	data   []byte
 	fail   func(name string, p []byte, off int64) (n int, err error, failed bool)
-	closed func()
+	closed func() error
 }
 
 func (s *source) ReadAt(p []byte, off int64) (int, error) {
@@ -60,10 +60,7 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 
 func (s *source) Size() int64 { return int64(len(s.data)) }
 
-func (s *source) Close() error {
-	s.closed()
-	return nil
-}
+func (s *source) Close() error { return s.closed() }
 
 // open opens the image over sources that fail may break. left counts the files that were opened for it and not closed.
 func (c Case) open(fail func(string, []byte, int64) (int, error, bool)) (img diskimage.Image, left *atomic.Int64, err error) {
@@ -74,7 +71,14 @@ func (c Case) open(fail func(string, []byte, int64) (int, error, bool)) (img dis
 			return nil, fmt.Errorf("%q: %w", name, fs.ErrNotExist)
 		}
 		left.Add(1)
-		return &source{name, data, fail, sync.OnceFunc(func() { left.Add(-1) })}, nil
+		var once atomic.Bool
+		return &source{name, data, fail, func() error {
+			if !once.CompareAndSwap(false, true) {
+				return fmt.Errorf("%s: %w", name, fs.ErrClosed)
+			}
+			left.Add(-1)
+			return nil
+		}}, nil
 	}
 	own := &source{name: c.Image, data: c.Files[c.Image], fail: fail}
 	img, err = c.Open(own, own.Size(), beside)
@@ -250,6 +254,9 @@ func (c Case) files(t *testing.T) {
 	}
 	if err := img.Close(); err != nil || left.Load() != 0 {
 		t.Errorf("Close() = %v; %d files beside the image are still open", err, left.Load())
+	}
+	if err := img.Close(); err != nil || left.Load() != 0 {
+		t.Errorf("the second Close() = %v; %d files beside the image are open", err, left.Load())
 	}
 	for name := range c.Files {
 		if name == c.Image {

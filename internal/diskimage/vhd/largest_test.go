@@ -75,3 +75,41 @@ func TestChainOfTooManyBlocks(t *testing.T) {
 		}
 	}
 }
+
+// Azure exports its largest disks, of up to 32 TiB, as fixed VHDs, which need no table.
+func TestFixedBeyondATable(t *testing.T) {
+	const size = 32 << 40
+	f := testimage.VHD{Size: 512, Fixed: true}.Build()
+	put64(f.Data, f.Footer+48, size)
+	f.Seal()
+	file := &endOfZeros{f.Data[f.Footer:], size + 512}
+	img, err := vhd.Open(file, file.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Size() != size {
+		t.Errorf("%d bytes", img.Size())
+	}
+	if n, err := img.ReadAt(make([]byte, 512), size-512); n != 512 {
+		t.Errorf("the last sector: %d bytes, %v", n, err)
+	}
+	for e, err := range img.Extents() {
+		if err != nil || e != (diskimage.Extent{Length: size}) {
+			t.Errorf("%v, %v", e, err)
+		}
+	}
+}
+
+// endOfZeros is a file of zeros with something at its end.
+type endOfZeros struct {
+	end  []byte
+	size int64
+}
+
+func (f *endOfZeros) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if from := f.size - int64(len(f.end)); off+int64(len(p)) > from {
+		copy(p[max(0, from-off):], f.end[max(0, off-from):])
+	}
+	return len(p), nil
+}

@@ -41,7 +41,8 @@ const (
 
 // Caps. A length that the file claims is checked against the file's size and one of these before it is used.
 const (
-	maxSize   = 2040 << 30 // the largest VHD of Virtual PC, Hyper-V and qemu
+	maxFixed  = 64 << 40   // more than any writer's: Azure exports its largest disks, of 32 TiB, as fixed VHDs, though Hyper-V stops at 2040 GiB
+	maxSize   = 2040 << 30 // the largest with a table: its entries, of 32 bits, are sectors of the file
 	maxBlocks = 4 << 20    // a disk of the largest size in blocks of 512 KiB, the smallest in use; bounds time and memory of checking them
 	maxName   = 64 << 10   // bytes of a path: Windows has at most 32,767 UTF-16 units
 	maxChain  = 64         // a differencing disk and the disks that it differs from
@@ -85,13 +86,17 @@ func parseFooter(b []byte, at int64) (footer, error) {
 	if f.diskType < typeFixed || f.diskType > typeDifferencing {
 		return footer{}, corrupt("disk type", f.diskType, "2 fixed, 3 dynamic and 4 differencing exist")
 	}
+	most := uint64(maxSize)
+	if f.diskType == typeFixed {
+		most = maxFixed
+	}
 	switch size := be.Uint64(b[48:]); {
 	case size == 0:
 		return footer{}, corrupt("current size", size, "the disk would be empty")
 	case size%sectorSize != 0:
 		return footer{}, corrupt("current size", size, "it must be a multiple of 512")
-	case size > maxSize:
-		return footer{}, corrupt("current size", size, fmt.Sprintf("a VHD has at most %d bytes", int64(maxSize)))
+	case size > most:
+		return footer{}, corrupt("current size", size, fmt.Sprintf("a VHD of this type has at most %d bytes", most))
 	default:
 		f.size = int64(size)
 	}

@@ -50,7 +50,8 @@ func TestRefusals(t *testing.T) {
 		{"size 0", nil, both(func(b []byte) { put64(b, 48, 0) }), "current size = 0"},
 		{"size no multiple of 512", nil, both(func(b []byte) { put64(b, 48, 1000) }), "current size = 1000"},
 		{"size above 2040 GiB", nil, both(func(b []byte) { put64(b, 48, 2040<<30+512) }), "at most 2190433320960 bytes"},
-		{"size that overflows", fixed, both(func(b []byte) { put64(b, 48, 1<<63) }), "at most 2190433320960 bytes"},
+		{"size that overflows", fixed, both(func(b []byte) { put64(b, 48, 1<<63) }), "at most 70368744177664 bytes"},
+		{"fixed, size above 64 TiB", fixed, both(func(b []byte) { put64(b, 48, 64<<40+512) }), "at most 70368744177664 bytes"},
 		{"fixed, a sector less than the size", fixed, func(f *testimage.VHDFile) { f.Data = f.Data[512:]; f.Footer -= 512 }, "only 78848 bytes lie in front"},
 		{"fixed, size 512 larger (qemu fills up with zeros)", fixed, both(func(b []byte) { put64(b, 48, 19*block+2048) }), "only 79360 bytes lie in front"},
 
@@ -83,9 +84,9 @@ func TestRefusals(t *testing.T) {
 			both(func(b []byte) { put64(b, 16, uint64(f.Header)) })(f)
 		}, "lie over the dynamic header"},
 
-		{"block in the copy of the footer", nil, entry(0, 0), "entry 0 = 0: a block there would lie over the headers"},
-		{"block in the table", nil, entry(0, 3), "entry 0 = 3: a block there would lie over the headers"},
-		{"block in the slack of the table", func(v *testimage.VHD) { v.Slack = 700 }, entry(0, 4), "entry 0 = 4: a block there would lie over the headers"},
+		{"block in the copy of the footer", nil, entry(0, 0), "entry 0 = 0: blocks lie behind the headers and the table"},
+		{"block in the table", nil, entry(0, 3), "entry 0 = 3: blocks lie behind the headers and the table"},
+		{"block in the slack of the table", func(v *testimage.VHD) { v.Slack = 700 }, entry(0, 4), "entry 0 = 4: blocks lie behind the headers and the table"},
 		{"block beyond the file", nil, entry(4, 1<<31), "entry 4 = 2147483648: the 4608 bytes of the block there"},
 		{"block in the footer", nil, func(f *testimage.VHDFile) { entry(0, uint32(f.Footer/512-8))(f) }, "entry 0 = "},
 		{"last block in the footer", func(v *testimage.VHD) { v.ShortLast = true },

@@ -47,13 +47,20 @@ func newTable(r io.ReaderAt, f *footers, h *dynamicHeader) (*table, error) {
 	}
 	if t.blocks > maxBlocks {
 		return nil, &diskimage.UnsupportedError{
-			Format: format, SubFormat: subFormatDynamic,
+			Format: format, SubFormat: t.subFormat(),
 			Reason: fmt.Sprintf("it has %d blocks of %d bytes, and %d are the most that are read here", t.blocks, t.blockSize, maxBlocks),
 			// Not qemu-img: of blocks of less than 4 KiB it reads the bitmaps as data.
 			Cure: "write it again with larger blocks: `Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd -VHDType Dynamic -BlockSizeBytes 2MB` (PowerShell with Hyper-V)",
 		}
 	}
 	return t, nil
+}
+
+func (t *table) subFormat() string {
+	if t.differs {
+		return subFormatDifferencing
+	}
+	return subFormatDynamic
 }
 
 // stored is how many bytes of the file a block takes. Of the last one, which may end behind the disk, only the part inside has to be there.
@@ -69,7 +76,7 @@ func (t *table) place(index int64, entry uint32) (int64, error) {
 	start, reason := int64(entry)*sectorSize, ""
 	switch {
 	case start < t.dataStart:
-		reason = fmt.Sprintf("a block there would lie over the headers or the table, which end at byte %d", t.dataStart)
+		reason = fmt.Sprintf("blocks lie behind the headers and the table, which end at byte %d", t.dataStart)
 	case start > t.dataEnd-t.stored(index):
 		reason = fmt.Sprintf("the %d bytes of the block there do not end before byte %d: the file was cut off, or damaged", t.stored(index), t.dataEnd)
 	default:

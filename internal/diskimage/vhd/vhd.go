@@ -126,14 +126,10 @@ func (i *Image) Size() int64 { return i.size }
 
 // SubFormat is "fixed", "dynamic" or "differencing".
 func (i *Image) SubFormat() string {
-	switch {
-	case i.table == nil:
+	if i.table == nil {
 		return subFormatFixed
-	case i.table.differs:
-		return subFormatDifferencing
-	default:
-		return subFormatDynamic
 	}
+	return i.table.subFormat()
 }
 
 // Damage is what is wrong with the footer of a dynamic or differencing disk that was passed over because its copy is sound; nil where both are. The
@@ -158,8 +154,10 @@ func (i *Image) Warnings() (texts []string) {
 
 // Close closes the disks that were opened beside this one. Its own reader belongs to the caller.
 func (i *Image) Close() error {
-	if i.parent == nil {
+	if i.parent == nil || i.parent.file == nil {
 		return nil
 	}
-	return errors.Join(i.parent.Close(), i.parent.file.Close())
+	file := i.parent.file
+	i.parent.file = nil
+	return errors.Join(i.parent.Close(), file.Close())
 }
