@@ -31,7 +31,7 @@ type convertCommand struct {
 func (convertCommand) Help() string {
 	return `The format of SRC is told by its content, never by its name. Of a disk in several files, SRC is the descriptor or the newest difference; extents and parents are read too, regular files in SRC's own directory or below, through no link. DST is written under a temporary name beside it and renamed when it is complete: a failure before that leaves no file behind. It is not synced to the disk: run sync before you delete SRC. Killed outright (kill -9), it leaves DST as it was and the temporary file, .convert-*.partial, beside it: remove that yourself, because no later run can know that nobody is writing it.
 
---verify reads both again, compares the disks byte by byte, and gives the SHA-256 of the whole disk. Hashing passes over the holes too: some 15 minutes for each TiB of the disk, whatever it holds.
+--verify reads both again, compares the disks byte by byte, and gives the SHA-256 of the whole disk in DST: a VMDK counts in sectors, so where the length of a raw SRC is no multiple of 512 it has up to 511 zeros more. ` + hashingCost + `
 
 Examples:
 
@@ -41,6 +41,9 @@ Examples:
   terraform-provider-ec2 convert --to vmdk split.vmdk upload.vmdk            # split-s001.vmdk and so on are beside it
   terraform-provider-ec2 convert --strict --json disk.vhd disk.raw`
 }
+
+// hashingCost is for the help of what hashes.
+const hashingCost = "Hashing takes some 15 minutes for each TiB of the disk, whatever it holds: holes are not read, but hashed as zeros."
 
 // conversion is what was converted.
 type conversion struct {
@@ -210,7 +213,7 @@ func (c *countedWriter) Write(b []byte) (int, error) {
 	return n, writeFailed(err)
 }
 
-// verify reads the file at path as an image and compares its disk with that of img. It gives the digest of both.
+// verify reads the file at path as an image and compares its disk with that of img. It gives the digest of the one in the file.
 func (c *convertCommand) verify(env environment, path string, img diskimage.Image) (string, error) {
 	f, err := openImageFile(path)
 	if err != nil {

@@ -18,12 +18,14 @@ import (
 type inspectCommand struct {
 	Image  string `arg:"" name:"IMAGE" help:"The image file."`
 	JSON   bool   `name:"json" help:"Print one JSON object."`
-	SHA256 bool   `name:"sha256" help:"Hash the disk inside, holes included: reads all of it."`
+	SHA256 bool   `name:"sha256" help:"Hash the whole disk inside, holes included."`
 }
 
 // Help is the part of `inspect --help` below its summary.
 func (inspectCommand) Help() string {
 	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The map shows which parts of the disk carry data. Extents and parents of the disk are read too: regular files in the directory of the image or below, through no link. The exit code is 0 whenever the file could be described, importable or not.
+
+--sha256 gives the digest of the raw file that the disk would make. ` + hashingCost + `
 
 Examples:
 

@@ -16,8 +16,8 @@ type DifferenceError struct {
 
 func (e *DifferenceError) Error() string { return fmt.Sprintf("byte %d of the disk differs", e.Offset) }
 
-// Compare holds a copy of a disk against it, byte by byte where one of them stores something, and gives the SHA-256 of both. A difference is a
-// *DifferenceError. The copy may be up to 511 bytes longer, where its format counts in sectors; they must be zeros.
+// Compare holds a copy of a disk against it, byte by byte where one of them stores something, and gives the SHA-256 of the copy. A difference is a
+// *DifferenceError. The copy may be up to 511 bytes longer, where its format counts in sectors: they must be zeros, and the digest is of them too.
 func Compare(ctx context.Context, img, copied diskimage.Image, o Options) (sha256 string, err error) {
 	if more := copied.Size() - img.Size(); more < 0 || more >= 512 {
 		return "", fmt.Errorf("the disk has %d bytes, its copy %d", img.Size(), copied.Size())
