@@ -112,7 +112,7 @@ func noise(n int) []byte {
 func TestS3Reads(t *testing.T) {
 	for name, content := range map[string][]byte{
 		"empty": {}, "one byte": {1}, "a block": noise(testSize), "a block and a bit": noise(testSize + 5),
-		"more than the cache": noise(7*testSize - 1),
+		"more than the cache": noise(5*testSize - 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake, o := startS3(t, map[string][]byte{"/b/a%20b/é#?": content})
@@ -151,7 +151,7 @@ func TestS3SharesPages(t *testing.T) {
 	}
 	defer shut(t, obj)
 	var wg sync.WaitGroup
-	for range 16 {
+	for range 6 {
 		wg.Go(func() {
 			got, err := io.ReadAll(io.NewSectionReader(obj, 0, obj.Size()))
 			if err != nil || !bytes.Equal(got, content) {

@@ -34,8 +34,8 @@ func (v *volume) WriteAt(p []byte, off int64) (int, error) {
 
 // streamed builds images whose files are larger than what is kept of them, of a disk with data in front and behind and a hole between.
 func streamed() (content []byte, images map[string]func() []byte) {
-	const size = 48 * mib
-	front, behind := noise(20*mib), noise(12*mib)
+	const size = 32 * mib
+	front, behind := noise(14*mib), noise(8*mib)
 	content = make([]byte, size)
 	copy(content, front)
 	copy(content[size-len(behind):], behind)
@@ -54,7 +54,7 @@ func streamed() (content []byte, images map[string]func() []byte) {
 		images[name] = func() []byte { return v.Build(runs...).Data }
 	}
 	for name, v := range map[string]testimage.VHDX{
-		"VHDX fixed": {Fixed: true}, "VHDX dynamic": {}, "VHDX dynamic, large blocks": {BlockSize: 32 * mib}, "VHDX dynamic, in disorder": {Order: disorder(mib)},
+		"VHDX fixed": {Fixed: true}, "VHDX dynamic": {}, "VHDX dynamic, large blocks": {BlockSize: 16 * mib}, "VHDX dynamic, in disorder": {Order: disorder(mib)},
 	} {
 		v.Size = size
 		images[name] = func() []byte { return v.Build(runs...).Data }
