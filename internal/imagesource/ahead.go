@@ -26,7 +26,6 @@ type readAhead struct {
 type run struct {
 	start, end int64 // of what was read
 	read       int64 // how many bytes were
-	usual      int64 // how long the run was that this one took the place of
 	next       int64 // the page to be asked for next
 	used       int64 // when it was read last
 }
@@ -48,22 +47,15 @@ func (a *readAhead) note(off, n int64) *run {
 			oldest = r
 		}
 	}
-	*oldest = run{start: off, end: off + n, read: n, usual: oldest.length(), next: off / pageSize, used: a.reads}
+	*oldest = run{start: off, end: off + n, read: n, next: off / pageSize, used: a.reads}
 	return oldest
 }
 
 // restart forgets the runs, so that reading ahead begins anew, with small steps: what was read ahead did not come.
 func (a *readAhead) restart() { a.runs = [maxRuns]run{} }
 
-// far is how many pages are to be read ahead: as much as was read of the run, or what is left of the usual length of runs, as the blocks of an image
-// have that lie in no order.
-func (r *run) far() int64 {
-	far := r.length()
-	if far < r.usual {
-		far = r.usual - far
-	}
-	return min(aheadPages, far/pageSize)
-}
+// far is how many pages are to be read ahead: as much as was read of the run.
+func (r *run) far() int64 { return min(aheadPages, r.length()/pageSize) }
 
 // piece is how many pages are asked for together: one large request and not many small ones.
 func (r *run) piece() int64 { return min(requestPages, max(1, r.far()/2)) }

@@ -231,8 +231,8 @@ func TestDirectoryReplacedByRename(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "y"), filepath.Join(dir, "x")); err != nil {
 		t.Skip("this system does not replace open files:", err)
 	}
-	if got := readAll(t, obj); got != "old" {
-		t.Errorf("read %q", got)
+	if got := readAll(t, obj); got != "old" || obj.Remote() {
+		t.Errorf("read %q, remote: %v", got, obj.Remote())
 	}
 }
 

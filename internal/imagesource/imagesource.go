@@ -105,6 +105,12 @@ func (o *Object) NextData(off int64) (start, end int64, err error) {
 	return 0, o.size, nil
 }
 
+// Remote says whether the bytes come over a network: from a bucket on S3, or an https server.
+func (o *Object) Remote() bool {
+	_, file := o.ReaderAt.(*fileReader)
+	return !file
+}
+
 // Size is the length in bytes, as it was when the object was opened.
 func (o *Object) Size() int64 { return o.size }
 

@@ -244,7 +244,7 @@ func (c *conversion) writeVolume(ctx context.Context, source *sourceReader, img 
 		}
 	}()
 	target := &volumeWriter{WriterAt: file}
-	written, err = convert.Copy(ctx, target, img, convert.Options{Progress: func(done, total int64) {
+	written, err = convert.Copy(ctx, target, img, convert.Options{Remote: source.Remote(), Progress: func(done, total int64) {
 		if total > 0 {
 			c.percent.Store(progressConverting + (progressWritten-progressConverting)*done/total)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -200,6 +201,43 @@ func TestFileChangesMidway(t *testing.T) {
 				return err
 			}})
 			h.wantGone(t, h.importKey(t, "disk.img"), "the object changed while it was read")
+		})
+	}
+}
+
+// TestRemoteDisorder: of an image whose parts lie in no order, where nothing can be read ahead, many are asked for at a time, however few processors
+// there are.
+func TestRemoteDisorder(t *testing.T) {
+	t.Parallel()
+	const grains, size = 32, 8 << 20
+	v := testimage.VMDK{Size: size, GrainSectors: size / grains / 512}
+	for i := range int64(grains) {
+		v.Order = append(v.Order, i%4*8+i/4) // those of 8 neighbours are 1 MiB from each other
+	}
+	built := v.BuildSparse(testimage.Run{Data: pattern(size, 1)})
+	first := slices.Min(slices.Collect(maps.Values(built.Grain)))
+	for protocol, serve := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			var held atomic.Int64
+			enough := make(chan struct{})
+			f := &far{objects: map[string][]byte{"disk.img": built.Data}, etag: `"1"`, fault: func(_ http.ResponseWriter, r *http.Request) bool {
+				var from, to int64
+				// The last bytes alone are what tells the format.
+				if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); err == nil && from > first && to-from > size/grains/2 {
+					if held.Add(1) == 8 {
+						close(enough)
+					}
+					select {
+					case <-enough:
+					case <-r.Context().Done():
+					}
+				}
+				return false
+			}}
+			images, url := serve(t, f)
+			h := newHost(t, func(c *Config) { c.Images, c.Strict = images, false })
+			h.wait(t, h.importURL(t, url("disk.img")), statusCompleted)
 		})
 	}
 }

@@ -38,7 +38,11 @@ func Copy(ctx context.Context, dst io.WriterAt, img diskimage.Image, o Options) 
 	defer stop()
 	c := &copying{dst: dst, img: img, next: next, meter: o.meter(img.Size())}
 	group, ctx := errgroup.WithContext(ctx)
-	for range workers() {
+	readers := workers()
+	if o.Remote {
+		readers = maxWorkers
+	}
+	for range readers {
 		group.Go(func() error { return c.work(ctx) })
 	}
 	err := group.Wait()

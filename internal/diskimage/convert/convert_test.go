@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -177,6 +179,36 @@ func TestCopyAndHash(t *testing.T) {
 			}
 			return err
 		})
+	})
+}
+
+// together is an image none of whose reads ends before so many are under way.
+type together struct {
+	*image
+
+	many   int64
+	now    atomic.Int64
+	enough chan struct{}
+}
+
+func (i *together) ReadAt(p []byte, at int64) (int, error) {
+	if i.now.Add(1) == i.many {
+		close(i.enough)
+	}
+	<-i.enough
+	return i.image.ReadAt(p, at)
+}
+
+// Of a remote image as much is read at a time on a small machine as on a large one: in the bubble it shows at once if no more reads come.
+func TestCopyRemote(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		disk := noise(4 << 20)
+		img := &together{image: &image{disk: disk, whole: true, extents: []diskimage.Extent{{Length: 4 << 20}}}, many: 8, enough: make(chan struct{})}
+		got := &target{disk: make([]byte, len(disk))}
+		if _, err := convert.Copy(t.Context(), got, img, convert.Options{Remote: true}); err != nil || !bytes.Equal(got.disk, disk) {
+			t.Errorf("the bytes differ, or %v", err)
+		}
 	})
 }
 
