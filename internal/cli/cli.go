@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -41,19 +42,29 @@ func (e usageError) Unwrap() error { return e.error }
 
 // Run carries out one command line, without the program's name, and returns the exit code. A command whose context ends stops and cleans up.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var helped bool
+	var help struct {
+		asked bool
+		err   error
+	}
 	parser, err := kong.New(&commands{},
 		kong.Name(program),
 		kong.Description("Terraform and OpenTofu start this program themselves. By hand it looks at disk images, converts them, and plays EC2."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { helped = true }), // kong calls it for --help only; errors come back from Parse
+		kong.Exit(func(int) {}), // kong calls it behind --help only
+		kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
+			help.asked, help.err = true, kong.DefaultHelpPrinter(options, ctx)
+			return help.err
+		}),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
 	)
 	if err != nil {
 		return complain(stderr, exitFailed, err)
 	}
 	parsed, err := parser.Parse(args)
-	if helped {
+	if help.asked {
+		if help.err != nil && !errors.Is(help.err, syscall.EPIPE) { // of which the reader has seen enough: `--help | head`
+			return complain(stderr, exitFailed, help.err)
+		}
 		return exitDone
 	}
 	if err == nil {

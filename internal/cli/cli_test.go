@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"errors"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -112,6 +113,24 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+// Help that somebody has seen enough of (`--help | head`) is no failure, and no usage that is wrong; what cannot be written is a failure.
+func TestHelpClosedStdout(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"convert", "--help"}} {
+		var stderr bytes.Buffer
+		if code := cli.Run(t.Context(), args, closed{}, &stderr); code != 0 || stderr.Len() > 0 {
+			t.Errorf("%q to a closed pipe: exit code %d, stderr %q", args, code, stderr.String())
+		}
+		stderr.Reset()
+		if code := cli.Run(t.Context(), args, full{}, &stderr); code != 1 || stderr.String() != "terraform-provider-ec2: no space left on device\n" {
+			t.Errorf("%q to a full disk: exit code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 // Every image of the corpus, with the files that belong to it: described as the manifest says, and converted to its disk.
 func TestCorpus(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/cli"
@@ -265,7 +266,7 @@ func TestConvertClosedStdout(t *testing.T) {
 
 type closed struct{}
 
-func (closed) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+func (closed) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 func TestConvertSaysHowFarItIs(t *testing.T) {
 	dir := t.TempDir()
