@@ -3,6 +3,7 @@
 package diskimage
 
 import (
+	"errors"
 	"io"
 	"iter"
 )
@@ -37,3 +38,19 @@ type Extent struct {
 
 // End is the offset of the first byte behind the extent.
 func (e Extent) End() int64 { return e.Offset + e.Length }
+
+// ReadFull reads all of p. A source that ends earlier than its length said is an error of the source, not of the format: io.ErrUnexpectedEOF.
+func ReadFull(r io.ReaderAt, p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n, err := r.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil // a reader may say io.EOF with the last bytes
+	case err == nil || errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+}

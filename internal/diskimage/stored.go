@@ -29,10 +29,7 @@ func StoredRuns(r io.ReaderAt, off, length int64) iter.Seq2[Extent, error] {
 			from, to, err := m.NextData(off)
 			if errors.Is(err, io.EOF) {
 				// A file that was cut looks like one with a hole at its end, to its map alone.
-				if n, err := r.ReadAt(make([]byte, 1), end-1); n == 0 {
-					if err == nil || errors.Is(err, io.EOF) {
-						err = io.ErrUnexpectedEOF
-					}
+				if err := ReadFull(r, make([]byte, 1), end-1); err != nil {
 					yield(Extent{}, fmt.Errorf("read byte %d of the file: %w", end-1, err))
 				}
 				return

@@ -1,9 +1,7 @@
 package convert
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -82,14 +80,9 @@ func extents(img diskimage.Image) iter.Seq2[diskimage.Extent, error] {
 	}
 }
 
-// readChunk reads all of b; a reader may say io.EOF with the last bytes.
 func readChunk(img diskimage.Image, b []byte, at int64) error {
-	n, err := img.ReadAt(b, at)
-	if n == len(b) {
-		return nil
+	if err := diskimage.ReadFull(img, b, at); err != nil {
+		return fmt.Errorf("read %d bytes of the disk at offset %d: %w", len(b), at, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("read %d bytes of the disk at offset %d: %w", len(b), at, err)
+	return nil
 }

@@ -3,7 +3,6 @@
 package detect
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -67,7 +66,7 @@ func readEnds(r io.ReaderAt, size int64) (*view, error) {
 		return nil, fmt.Errorf("image of %d bytes: the size cannot be negative", size)
 	}
 	v := &view{size: size, head: make([]byte, min(size, headSize))}
-	if err := readFull(r, v.head, 0); err != nil {
+	if err := diskimage.ReadFull(r, v.head, 0); err != nil {
 		return nil, fmt.Errorf("read the beginning of the image: %w", err)
 	}
 	if size <= headSize {
@@ -75,25 +74,10 @@ func readEnds(r io.ReaderAt, size int64) (*view, error) {
 		return v, nil
 	}
 	v.tail = make([]byte, tailSize)
-	if err := readFull(r, v.tail, size-tailSize); err != nil {
+	if err := diskimage.ReadFull(r, v.tail, size-tailSize); err != nil {
 		return nil, fmt.Errorf("read the end of the image: %w", err)
 	}
 	return v, nil
-}
-
-func readFull(r io.ReaderAt, p []byte, at int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, at)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
-	default:
-		return err
-	}
 }
 
 // Open opens size bytes of r, which stays the caller's. declared is the format the user gave, in any case, or empty. The content must agree with

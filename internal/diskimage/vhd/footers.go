@@ -36,7 +36,7 @@ func readFooters(r io.ReaderAt, size int64) (footers, error) {
 		return footers{}, err
 	}
 	front := make([]byte, min(size, footerSize))
-	if err := readFull(r, front, 0); err != nil {
+	if err := diskimage.ReadFull(r, front, 0); err != nil {
 		return footers{}, fmt.Errorf("read the beginning of the VHD: %w", err)
 	}
 	copied := candidate{}
@@ -63,7 +63,7 @@ func readFooters(r io.ReaderAt, size int64) (footers, error) {
 // readTrailer reads the footer at the end, of 512 bytes or of 511. A file that has none has it behind its end.
 func readTrailer(r io.ReaderAt, size int64) (candidate, error) {
 	tail := make([]byte, min(size, footerSize))
-	if err := readFull(r, tail, size-int64(len(tail))); err != nil {
+	if err := diskimage.ReadFull(r, tail, size-int64(len(tail))); err != nil {
 		return candidate{}, fmt.Errorf("read the end of the VHD: %w", err)
 	}
 	c := candidate{at: size, wrong: &diskimage.CorruptError{

@@ -175,7 +175,7 @@ func (o *origin) relativeName() (string, error) {
 			return "", corrupt("data offset", l.offset, fmt.Sprintf("a name of %d bytes there does not end before byte %d", l.length, o.end))
 		}
 		b := make([]byte, l.length)
-		if err := readFull(o.file, b, int64(l.offset)); err != nil {
+		if err := diskimage.ReadFull(o.file, b, int64(l.offset)); err != nil {
 			return "", fmt.Errorf("read the name of the parent of the VHD at byte %d: %w", l.offset, err)
 		}
 		return decodeName(b, binary.LittleEndian), nil

@@ -1,7 +1,6 @@
 package vhd
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -30,7 +29,7 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 func (i *Image) read(p []byte, off int64) (n int, err error) {
 	inside := p[:max(0, min(int64(len(p)), i.size-off))]
 	if i.table == nil {
-		if err := readFull(i.file, inside, off); err != nil {
+		if err := diskimage.ReadFull(i.file, inside, off); err != nil {
 			return 0, fmt.Errorf("read %d bytes of the VHD at byte %d: %w", len(inside), off, err)
 		}
 	} else if n, err := i.readBlocks(inside, off); err != nil {
@@ -53,7 +52,7 @@ func (i *Image) readBlocks(p []byte, off int64) (n int, err error) {
 		part := p[n : n+int(to-from)]
 		switch {
 		case at != 0:
-			if err := readFull(i.file, part, at); err != nil {
+			if err := diskimage.ReadFull(i.file, part, at); err != nil {
 				return n, fmt.Errorf("read block %d of the VHD at byte %d: %w", from/i.table.blockSize, at, err)
 			}
 		case i.parent != nil:
@@ -146,20 +145,4 @@ func (i *Image) walk(windows []*window, from, to int64, emit func(diskimage.Exte
 		from = end
 	}
 	return true, nil
-}
-
-// readFull reads all of p: an image that ends earlier than its length said is an error of the source, not of the format.
-func readFull(r io.ReaderAt, p []byte, at int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, at)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
-	default:
-		return err
-	}
 }

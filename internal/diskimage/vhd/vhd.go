@@ -115,7 +115,7 @@ func readDynamicHeader(r io.ReaderAt, f *footers) (dynamicHeader, error) {
 		}
 	}
 	b, at := make([]byte, headerSize), int64(f.dataOffset)
-	if err := readFull(r, b, at); err != nil {
+	if err := diskimage.ReadFull(r, b, at); err != nil {
 		return dynamicHeader{}, fmt.Errorf("read the dynamic header of the VHD at byte %d: %w", at, err)
 	}
 	return parseDynamicHeader(b, at)

@@ -32,7 +32,7 @@ func (t *table) lookup(w *window, index int64) (int64, error) {
 	if w.first != first {
 		n := batEntrySize * min(windowEntries, t.blocks-first)
 		w.first, w.entries = -1, slices.Grow(w.entries[:0], int(n))[:n]
-		if err := readFull(t.file, w.entries, t.at+batEntrySize*first); err != nil {
+		if err := diskimage.ReadFull(t.file, w.entries, t.at+batEntrySize*first); err != nil {
 			return 0, fmt.Errorf("read the block allocation table of the VHD at byte %d: %w", t.at+batEntrySize*first, err)
 		}
 		w.first = first
@@ -79,7 +79,7 @@ func (t *table) sectors(w *window, place, sector int64) (own bool, n int64, err 
 	if w.bitsAt != place+skip {
 		n := min(windowBits, t.bitmap-skip)
 		w.bitsAt, w.bits = -1, slices.Grow(w.bits[:0], int(n))[:n]
-		if err := readFull(t.file, w.bits, place+skip); err != nil {
+		if err := diskimage.ReadFull(t.file, w.bits, place+skip); err != nil {
 			return false, 0, fmt.Errorf("read the sector bitmap of a block of the VHD at byte %d: %w", place+skip, err)
 		}
 		w.bitsAt = place + skip

@@ -1,7 +1,6 @@
 package vhdx
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -55,18 +54,7 @@ func (s *source) readFile(p []byte, at int64) error {
 	}
 	inside := max(0, min(int64(len(p)), s.size-at))
 	clear(p[inside:])
-	if inside == 0 {
-		return nil
-	}
-	n, err := s.file.ReadAt(p[:inside], at)
-	switch {
-	case int64(n) == inside:
-		return nil
-	case err == nil || errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF // the source is shorter than it said
-	default:
-		return err
-	}
+	return diskimage.ReadFull(s.file, p[:inside], at)
 }
 
 // readPage reads a part of a page that is in the log. The log keeps the first 8 and the last 4 bytes of a page in its descriptor ([MS-VHDX]
