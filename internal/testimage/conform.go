@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,14 +26,26 @@ type Case struct {
 
 	// Open opens as the reader's OpenBeside does.
 	Open func(r io.ReaderAt, size int64, beside diskimage.Opener) (diskimage.Image, error)
+
+	runs map[string][]diskimage.Extent // of files that know their holes: what is between them
 }
 
-// Conform is the one suite that every reader passes: what diskimage.Image promises, over a sound source and over one that fails.
+// Conform is the one suite that every reader passes: what diskimage.Image promises, over a sound source and over one that fails, of files with a map
+// of their holes and without.
 func Conform(t *testing.T, c Case) {
 	t.Helper()
 	if c.Image == "" {
 		c.Image = slices.Sorted(maps.Keys(c.Files))[0]
 	}
+	c.all(t)
+	c.runs = map[string][]diskimage.Extent{}
+	for name, data := range c.Files {
+		c.runs[name] = storedRuns(data)
+	}
+	t.Run("sparse files", c.all)
+}
+
+func (c Case) all(t *testing.T) {
 	t.Run("reads", c.reads)
 	t.Run("concurrent", c.concurrent)
 	t.Run("extents", c.extents)
@@ -62,6 +75,44 @@ func (s *source) Size() int64 { return int64(len(s.data)) }
 
 func (s *source) Close() error { return s.closed() }
 
+// sparseSource is a source whose pages of zeros are holes.
+type sparseSource struct {
+	*source
+
+	runs []diskimage.Extent // between the holes
+}
+
+func (s sparseSource) NextData(off int64) (start, end int64, err error) {
+	k := sort.Search(len(s.runs), func(k int) bool { return off < s.runs[k].End() })
+	if k == len(s.runs) {
+		return 0, 0, io.EOF
+	}
+	return s.runs[k].Offset, s.runs[k].End(), nil
+}
+
+// storedRuns are the pages that are not zeros.
+func storedRuns(data []byte) (out []diskimage.Extent) {
+	const page = 512
+	for at := 0; at < len(data); at += page {
+		b := data[at:min(at+page, len(data))]
+		switch last := len(out) - 1; {
+		case len(bytes.TrimLeft(b, "\x00")) == 0:
+		case last >= 0 && out[last].End() == int64(at):
+			out[last].Length += int64(len(b))
+		default:
+			out = append(out, diskimage.Extent{Offset: int64(at), Length: int64(len(b))})
+		}
+	}
+	return out
+}
+
+func (c Case) file(s *source) diskimage.File {
+	if c.runs == nil {
+		return s
+	}
+	return sparseSource{s, c.runs[s.name]}
+}
+
 // open opens the image over sources that fail may break. left counts the files that were opened for it and not closed.
 func (c Case) open(fail func(string, []byte, int64) (int, error, bool)) (img diskimage.Image, left *atomic.Int64, err error) {
 	left = new(atomic.Int64)
@@ -72,15 +123,15 @@ func (c Case) open(fail func(string, []byte, int64) (int, error, bool)) (img dis
 		}
 		left.Add(1)
 		var once atomic.Bool
-		return &source{name, data, fail, func() error {
+		return c.file(&source{name, data, fail, func() error {
 			if !once.CompareAndSwap(false, true) {
 				return fmt.Errorf("%s: %w", name, fs.ErrClosed)
 			}
 			left.Add(-1)
 			return nil
-		}}, nil
+		}}), nil
 	}
-	own := &source{name: c.Image, data: c.Files[c.Image], fail: fail}
+	own := c.file(&source{name: c.Image, data: c.Files[c.Image], fail: fail})
 	img, err = c.Open(own, own.Size(), beside)
 	return img, left, err
 }

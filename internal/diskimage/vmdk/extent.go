@@ -25,6 +25,7 @@ type extent interface {
 
 type run struct {
 	kind   kind
+	file   *file // that has the bytes as they are; nil where it does not, or has none
 	at     int64 // where it begins in the file, if it is stored
 	length int64
 }
@@ -33,7 +34,6 @@ type kind uint8
 
 const (
 	absent kind = iota // the bytes are those of the parent, or zeros where there is none
-	hole               // the bytes are zeros: a sparse file does not store them
 	zeros              // the bytes are zeros: the image says so
 	stored
 )
@@ -44,17 +44,8 @@ type flat struct {
 	at   int64 // where it begins
 }
 
-func (f flat) run(c *cursor, off, limit int64) (run, error) {
-	at := f.at + off
-	isStored, end, err := c.known.find(f.file, at)
-	if err != nil {
-		return run{}, err
-	}
-	r := run{kind: hole, at: at, length: min(limit, end-at)}
-	if isStored {
-		r.kind = stored
-	}
-	return r, nil
+func (f flat) run(_ *cursor, off, limit int64) (run, error) {
+	return run{stored, f.file, f.at + off, limit}, nil
 }
 
 func (f flat) read(_ *scratch, r run, _ int64, p []byte) error { return readFull(f.file, p, r.at) }

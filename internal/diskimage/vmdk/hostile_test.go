@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -364,6 +365,59 @@ func TestDirectoryInHoles(t *testing.T) {
 	}
 	if *looks > tables/100 {
 		t.Errorf("%d looks at %d entries", *looks, tables)
+	}
+}
+
+// Grains that lie in holes of the file are nothing that is read, in one file or beside others. Those that are compressed cannot be there.
+func TestGrainsInHoles(t *testing.T) {
+	const grains, grain = 32, 1 << 30
+	v := testimage.VMDK{Size: 8 * 4096, GrainSectors: 8, Descriptor: "createType=\"monolithicSparse\"\nRW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	put64(s.Data, 12, grains*grain/512)
+	put64(s.Data, 20, grain/512)
+	first := (int64(len(s.Data)) + 65535) / 65536 * 65536
+	for k := range int64(grains) {
+		put32(s.Data, s.GT[0]+4*k, uint32((first+k*grain)/512))
+	}
+	end := first + grains*grain
+	l := &long{data: s.Data, size: end, runs: [][2]int64{{0, int64(len(s.Data))}, {first + 5*grain - 4096, first + 5*grain + 8192}, {end - 512, end}}}
+	want := []diskimage.Extent{{Offset: 5*grain - 4096, Length: 4096 + 8192}, {Offset: grains*grain - 512, Length: 512}}
+	alone, err := vmdk.Open(l, l.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := described("twoGbMaxExtentSparse", fmt.Sprintf(`RW %d SPARSE "s"`, grains*grain/512))
+	beside, err := vmdk.OpenBeside(bytes.NewReader(text), int64(len(text)), func(string) (diskimage.File, error) { return l, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, img := range []*vmdk.Image{alone, beside} {
+		var got []diskimage.Extent
+		l.asked, l.bytes = 0, 0
+		for e, err := range img.Extents() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, e)
+		}
+		if !slices.Equal(got, want) || l.asked > 10 || l.bytes > 64<<10 {
+			t.Errorf("%+v; %d bytes read, the map asked %d times", got, l.bytes, l.asked)
+		}
+	}
+	packed := testimage.VMDK{Size: 8 * 4096, GrainSectors: 8}
+	p := packed.Build(testimage.Run{Data: pattern(4096, 1)})
+	clear(p.Data[p.Grain[0] : p.Grain[0]+512])
+	img, err := vmdk.Open(holey{inMemory{bytes.NewReader(p.Data)}}, int64(len(p.Data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range img.Extents() {
+		if err != nil || e != (diskimage.Extent{Length: 4096}) {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	if _, err := img.ReadAt(make([]byte, 512), 0); err == nil {
+		t.Error("a compressed grain in a hole reads as zeros")
 	}
 }
 

@@ -109,22 +109,41 @@ func (w *walk) over(depth int, from, to int64) bool {
 	for to = min(to, d.size); from < to; {
 		e := d.find(from)
 		r, err := e.run(&w.cursors[depth], from-e.start, min(to, e.start+e.length)-from)
+		more := true
 		switch {
 		case err != nil:
-			if w.flush() {
-				w.yield(diskimage.Extent{}, d.blame(e, err))
-			}
+		case r.kind == absent:
+			more = w.over(depth+1, from, from+r.length)
+		case r.file != nil:
+			more, err = w.addFile(&w.cursors[depth].knownData, from, r)
+		default:
+			more = w.add(diskimage.Extent{Offset: from, Length: r.length, Zero: r.kind == zeros})
+		}
+		if err != nil && w.flush() {
+			w.yield(diskimage.Extent{}, d.blame(e, err))
+		}
+		if err != nil || !more {
 			return false
-		case r.kind == absent && !w.over(depth+1, from, from+r.length):
-			return false
-		case r.kind == zeros || r.kind == stored:
-			if !w.add(diskimage.Extent{Offset: from, Length: r.length, Zero: r.kind == zeros}) {
-				return false
-			}
 		}
 		from += r.length
 	}
 	return true
+}
+
+// addFile adds what a sparse file really stores of a run. Its holes are zeros, whatever a parent has there.
+func (w *walk) addFile(known *storedRun, from int64, r run) (more bool, err error) {
+	for to := from + r.length; from < to; {
+		isStored, end, err := known.find(r.file, r.at)
+		if err != nil {
+			return false, fmt.Errorf("find the holes of the file behind byte %d: %w", r.at, err)
+		}
+		n := min(to-from, end-r.at)
+		if isStored && !w.add(diskimage.Extent{Offset: from, Length: n}) {
+			return false, nil
+		}
+		from, r.at = from+n, r.at+n
+	}
+	return true, nil
 }
 
 // add merges, up to the next cut.

@@ -52,7 +52,9 @@ func (e *sparse) run(c *cursor, off, limit int64) (r run, err error) {
 		case err != nil:
 			return run{}, err
 		case r.length == 0:
-			r.kind, r.at = k, at+in
+			if r.kind, r.at = k, at+in; k == stored && !e.compressed {
+				r.file = e.file
+			}
 		case k != r.kind, k == stored && at != r.at+r.length:
 			return r, nil
 		}

@@ -32,6 +32,7 @@ type cursor struct {
 
 	known     storedRun
 	knownCopy storedRun // where the redundant tables are
+	knownData storedRun // where grains are, and flat extents
 }
 
 // entry is entry k of a part of the directory or of a table.
