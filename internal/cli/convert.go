@@ -99,11 +99,8 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return conversion{}, err
 	}
 	warn(env, c.Source, img)
-	if v := detect.VMImport(img, nil).For(c.Source); c.Strict && !v.Importable {
-		if c.To == "vmdk" {
-			return conversion{}, fmt.Errorf("VM Import would refuse it: %s; without --strict it is converted to what VM Import takes", v.Reason)
-		}
-		return conversion{}, fmt.Errorf("VM Import would refuse it: %s", v)
+	if err := c.checkImportable(env, img); err != nil {
+		return conversion{}, err
 	}
 
 	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
@@ -125,6 +122,24 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
 	}
 	return done, nil
+}
+
+// checkImportable refuses, with --strict, what VM Import refuses, and otherwise warns of a VMDK that is made for it in vain.
+func (c *convertCommand) checkImportable(env environment, img *detect.Image) error {
+	before := detect.VMImport(img, nil).For(c.Source)
+	after := before
+	if c.To == "vmdk" {
+		after = detect.VMImportConverted(img)
+	}
+	switch {
+	case c.Strict && !after.Importable:
+		return fmt.Errorf("VM Import would refuse it: %s", after)
+	case c.Strict && !before.Importable:
+		return fmt.Errorf("VM Import would refuse it: %s; without --strict it is converted to what VM Import takes", before.Reason)
+	case c.To == "vmdk" && !after.Importable:
+		_, _ = fmt.Fprintf(env.stderr, "warning: %s: VM Import will refuse %s: %s\n", c.Source, c.Destination, after)
+	}
+	return nil
 }
 
 // checkDestination refuses, before any work, a DST that must not be replaced. It gives the mode to write the file with: what replaces another file is

@@ -193,6 +193,23 @@ func TestConvertFails(t *testing.T) {
 	})
 }
 
+// A VMDK that VM Import takes in all but its size is made, with a warning.
+func TestConvertTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	const reason = "the disk is larger than 8 TiB, and ImportSnapshot takes no larger one; shrink the disk"
+	large := write(t, dir, "large", testimage.VHDX{Size: 8<<40 + 512, BlockSize: 256 << 20}.Build().Data)
+	code, _, stderr := run(t, "convert", "--to", "vmdk", large, dir+"/dst")
+	if want := "warning: " + large + ": VM Import will refuse " + dir + "/dst: " + reason; code != 0 || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d, stderr %q, want %q", code, stderr, want)
+	}
+	refused(t, 1, []string{"convert", "--strict", "--to", "vmdk", large, dir + "/strict"}, "VM Import would refuse it: "+reason)
+
+	largest := write(t, dir, "largest", testimage.VHDX{Size: 8 << 40, BlockSize: 256 << 20}.Build().Data)
+	if code, _, stderr := run(t, "convert", "--to", "vmdk", largest, dir+"/dst2"); code != 0 || strings.Contains(stderr, "warning") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+}
+
 // An image that somebody writes into while it is read gives no file that was verified.
 func TestConvertVerifies(t *testing.T) {
 	for _, to := range []string{"raw", "vmdk"} {

@@ -131,6 +131,11 @@ func VMImport(img *Image, err error) Verdict {
 	return Verdict{Importable: true}
 }
 
+// VMImportConverted judges the stream-optimized VMDK that is made of an image.
+func VMImportConverted(img *Image) Verdict {
+	return VMImport(&Image{Image: img.Image, Format: VMDK, SubFormat: vmdk.StreamOptimized}, nil)
+}
+
 // judge also gives the reason and the cure that the error has itself.
 func judge(img *Image, err error) (j judgement, reason, cure string) {
 	if err == nil {
