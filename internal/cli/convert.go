@@ -91,7 +91,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	defer src.Close() //nolint:errcheck // it was only read
 	img, err := src.open()
 	if err != nil {
-		return conversion{}, explain(err, c.Source)
+		return conversion{}, c.explain(err)
 	}
 	defer img.Close() //nolint:errcheck // its files were only read
 	perm, err := c.checkDestination(src)
@@ -106,12 +106,12 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
 	if done.WrittenBytes, err = c.write(env, temporary, perm, img); err != nil {
-		return done, src.blame(explain(err, c.Source))
+		return done, src.blame(c.explain(err))
 	}
 	if c.Verify {
 		sum, err := c.verify(env, temporary, img)
 		if err != nil {
-			return done, errors.Join(src.blame(explain(err, c.Source)), os.Remove(temporary))
+			return done, errors.Join(src.blame(c.explain(err)), os.Remove(temporary))
 		}
 		done.SHA256 = &sum
 	}
@@ -122,6 +122,16 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
 	}
 	return done, nil
+}
+
+// explain adds to the error of a reader what makes of SRC what was asked for.
+func (c *convertCommand) explain(err error) error {
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok && c.To == "raw" {
+		toRAW := *u
+		toRAW.Cure = detect.ToRAW(u.Cure)
+		err = &toRAW
+	}
+	return explain(err, c.Source)
 }
 
 // checkImportable refuses, with --strict, what VM Import refuses, and otherwise warns of a VMDK that is made for it in vain.

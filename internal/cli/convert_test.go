@@ -154,7 +154,8 @@ func TestConvertFails(t *testing.T) {
 		{"interrupted, to VMDK", stopped, []string{"--to", "vmdk"}, good, []string{"interrupt signal received"}},
 		{"strict", t.Context(), []string{"--strict"}, sparse, []string{"VM Import would refuse it", "stream-optimized", "convert --to vmdk"}},
 		{"strict, to VMDK", t.Context(), []string{"--strict", "--to", "vmdk"}, sparse, []string{"VM Import would refuse it", "without --strict"}},
-		{"a foreign format", t.Context(), nil, append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), []string{"QCOW2", "qemu-img convert"}},
+		{"a foreign format", t.Context(), nil, append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), []string{"QCOW2", "nor this provider reads this format", "qemu-img convert -f qcow2 -O raw /", " NEW.raw`"}},
+		{"a foreign format, to VMDK", t.Context(), []string{"--to", "vmdk"}, append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), []string{"QCOW2", "qemu-img convert -f qcow2 -O vmdk -o subformat=streamOptimized /", " NEW.vmdk`"}},
 		{"an empty file", t.Context(), nil, nil, []string{"the file has no bytes"}},
 	} {
 		for _, force := range []bool{false, true} {

@@ -52,7 +52,7 @@ func TestBlocks(t *testing.T) {
 		"| `VMDK`, streamOptimized |  | `convert --to vmdk` | takes it |  |\n",
 		"| `VMDK`, monolithicSparse |  |  | `ClientError: Disk validation failed [Unsupported VMDK File Format]` | VM Import takes stream-optimized VMDKs only; ",
 		"| `VHD`, differencing | its parent, and the parent's |  | `ClientError: Footers not identical` |",
-		"| `QCOW2` | `ClientError: Disk validation failed [Unsupported specified file format]` | VM Import does not take this format; convert it with `qemu-img",
+		"| `QCOW2` | `ClientError: Disk validation failed [Unsupported specified file format]` | neither VM Import nor this provider reads this format; convert it with `qemu-img",
 		"| `unsupported vmdk file format` | The object is a VMDK, but not of the streamOptimized sub-format",
 		"| `InvalidSnapshot.InUse` | An AMI still uses the snapshot. | Deregister the AMI first",
 		"$ terraform-provider-ec2 convert --help\n", "--strict ",

@@ -64,11 +64,11 @@ func TestCuresOfForeignFormats(t *testing.T) {
 			if got, err := detect.Detect(bytes.NewReader(data), int64(len(data))); got != c.format || err != nil {
 				t.Fatalf("it is taken for %s, %v", got, err)
 			}
-			_, err = detect.Open(bytes.NewReader(data), int64(len(data)), "")
-			verdict := detect.VMImport(nil, err).For(name)
+			_, refusal := detect.Open(bytes.NewReader(data), int64(len(data)), "")
+			verdict := detect.VMImport(nil, refusal).For(name)
 			quoted := regexp.MustCompile("`(.*)`").FindStringSubmatch(verdict.Cure)
 			if verdict.Importable || quoted == nil {
-				t.Fatalf("%v: %+v", err, verdict)
+				t.Fatalf("%v: %+v", refusal, verdict)
 			}
 			shell(quoted[1])
 			if data, err = os.ReadFile(filepath.Join(dir, c.gives)); err != nil {
@@ -84,6 +84,13 @@ func TestCuresOfForeignFormats(t *testing.T) {
 			}
 			if got, err := io.ReadAll(io.NewSectionReader(img, 0, img.Size())); err != nil || !bytes.Equal(got, disk) {
 				t.Errorf("%s has another disk: %v", c.gives, err)
+			}
+			if c.gives != "NEW.vmdk" {
+				return
+			}
+			shell(regexp.MustCompile("`(.*)`").FindStringSubmatch(detect.Verdict{Cure: detect.ToRAW(detect.VMImport(nil, refusal).Cure)}.For(name).Cure)[1])
+			if got, err := os.ReadFile(filepath.Join(dir, "NEW.raw")); err != nil || !bytes.Equal(got, disk) {
+				t.Errorf("NEW.raw is not the disk: %v", err)
 			}
 		})
 	}

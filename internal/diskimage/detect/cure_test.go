@@ -6,6 +6,22 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 )
 
+func TestToRAW(t *testing.T) {
+	const hyperV = "`Convert-VHD -Path SRC.avhdx -DestinationPath DST.vhdx -VHDType Dynamic`"
+	for cure, want := range map[string]string{
+		"convert it with `qemu-img convert -f qcow2 -O vmdk -o subformat=streamOptimized SRC DST.vmdk`": "convert it with `qemu-img convert -f qcow2 -O raw SRC DST.raw`",
+		"put it beside SRC.vhd and run `terraform-provider-ec2 convert --to vmdk SRC.vhd DST.vmdk`":     "put it beside SRC.vhd and run `terraform-provider-ec2 convert SRC.vhd DST.raw`",
+		"`terraform-provider-ec2 convert --to vmdk DESCRIPTOR.vmdk DST.vmdk`":                           "`terraform-provider-ec2 convert DESCRIPTOR.vmdk DST.raw`",
+		"`terraform-provider-ec2 convert --to vmdk SRC.avhdx DST.vmdk`, or " + hyperV:                   "`terraform-provider-ec2 convert SRC.avhdx DST.raw`, or " + hyperV,
+		"`vmware-vdiskmanager -r SRC -t 5 DST.vmdk`":                                                    "`vmware-vdiskmanager -r SRC -t 5 DST.vmdk`", // which writes nothing else
+		"decompress it with `gzip -dc SRC > DST`":                                                       "decompress it with `gzip -dc SRC > DST`",
+	} {
+		if got := detect.ToRAW(cure); got != want {
+			t.Errorf("%q: %q, want %q", cure, got, want)
+		}
+	}
+}
+
 func TestVerdictFor(t *testing.T) {
 	const convert = "convert it with `terraform-provider-ec2 convert --to vmdk SRC DST.vmdk`"
 	for _, c := range []struct{ cure, name, want string }{

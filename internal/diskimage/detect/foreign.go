@@ -28,7 +28,7 @@ var foreign = map[Format]struct{ reason, cure string }{
 }
 
 const (
-	otherHypervisor = "VM Import does not take this format"
+	otherHypervisor = "neither VM Import nor this provider reads this format"
 	compressed      = "it is compressed"
 	errorPage       = "it is a text page, probably the error message of a download"
 	lookCure        = "see with `head -c 500 SRC` what it says, and download the image again"
