@@ -53,12 +53,11 @@ func TestCompletion(t *testing.T) {
 			while zpty -r z line; do [[ $line == *OVER* ]] && break; [[ $line == *OFFER:* ]] && print -r -- ${line#*OFFER:}; done`,
 		"fish": `source $argv[1]; complete -C "terraform-provider-ec2 $argv[2]" | string replace -r '\t.*' ''`,
 	} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("no %s: what it makes of the script is not tested", shell)
-			continue
-		}
 		t.Run(shell, func(t *testing.T) {
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skipf("no %s: what it makes of the script is not tested", shell)
+			}
 			code, script, stderr := run(t, "completion", shell)
 			if code != 0 || stderr != "" {
 				t.Fatalf("exit code %d, stderr %q", code, stderr)
