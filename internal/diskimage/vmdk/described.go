@@ -175,7 +175,11 @@ func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
 	if capacity := uint64(e.size) / sectorSize; capacity < line.sectors {
 		return nil, line.corrupt("extent sectors", line.sectors, fmt.Sprintf("the header of %s has a capacity of only %d", quote(line.name), capacity))
 	}
-	return e, f.take(line, 0, f.size)
+	if err := f.take(line, 0, f.size); err != nil {
+		return nil, err
+	}
+	e.use(int64(line.sectors) * sectorSize)
+	return e, s.countEntries(s.disk, e)
 }
 
 func (s *described) openSparse(f *file) (*sparse, []string, error) {

@@ -355,16 +355,31 @@ func TestDirectoryInHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	looks := vmdk.CountEntries(img)
-	if err := errors.Join(vmdk.Verify(img), img.Check()); err != nil {
-		t.Fatal(err)
-	}
-	for e, err := range img.Extents() {
-		if err != nil || e != (diskimage.Extent{Offset: index * 4096, Length: 4096}) {
-			t.Errorf("%+v, %v", e, err)
+	walk := func() {
+		t.Helper()
+		if err := vmdk.Verify(img); err != nil {
+			t.Fatal(err)
 		}
+		for e, err := range img.Extents() {
+			if err != nil || e != (diskimage.Extent{Offset: index * 4096, Length: 4096}) {
+				t.Errorf("%+v, %v", e, err)
+			}
+		}
+	}
+	walk()
+	if err := img.Check(); err != nil {
+		t.Fatal(err)
 	}
 	if *looks > tables/100 {
 		t.Errorf("%d looks at %d entries", *looks, tables)
+	}
+	at := s.GD + 4*index
+	at -= at % 4096
+	l.runs = [][2]int64{{0, 4096}, {at, at + 4096}, {s.GD + 4*tables, l.size}}
+	l.bytes, l.asked, *looks = 0, 0, 0
+	walk()
+	if *looks > 4*2048 || l.bytes > 128<<10 || l.asked > 50 {
+		t.Errorf("where the file knows its holes: %d looks, %d bytes read, the map asked %d times", *looks, l.bytes, l.asked)
 	}
 }
 
@@ -617,6 +632,125 @@ func TestAllocations(t *testing.T) {
 		}
 		if allocated[1] > allocated[0]+10 {
 			t.Errorf("%s: %v allocations for 64 grains, %v for 1024", name, allocated[0], allocated[1])
+		}
+	}
+}
+
+// claims is a sparse extent with empty tables that claims a disk in grains of 4 KiB, and so 4 bytes of directory for each 2 MiB of it.
+func claims(size int64, descriptor string) *long {
+	v := testimage.VMDK{Size: 8 * 4096, GrainSectors: 8, Descriptor: descriptor}
+	s := v.BuildSparse()
+	put64(s.Data, 12, uint64(size/512))
+	put64(s.Data, 56, 8)
+	put64(s.Data, 64, 0)
+	clear(s.Data[8*512:])
+	return &long{data: s.Data, size: 4096 + size>>21*4}
+}
+
+// Work does not follow what headers claim, once for each line of a descriptor: names may lead to the same file, as hard links do.
+func TestClaimsOfExtents(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		lines   int
+		sectors int64 // that a line uses
+		runs    [][2]int64
+		most    int64 // bytes that are read
+	}{
+		{"a little of much", 4096, 8, nil, 4096 * 2048},
+		{"all of much in holes", 64, 1 << 40 / 512, [][2]int64{{0, 4096}}, 64 * 2048},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var lines []string
+			for k := range c.lines {
+				lines = append(lines, fmt.Sprintf(`RW %d SPARSE "e%d"`, c.sectors, k))
+			}
+			text := described("twoGbMaxExtentSparse", lines...)
+			l := claims(64<<40, "-")
+			l.runs = c.runs
+			own := &long{data: text, size: int64(len(text))}
+			if err := bounded(t, own, func(string) (diskimage.File, error) { return l, nil }, 4*own.size); err != nil {
+				t.Error(err)
+			}
+			if l.bytes > c.most || l.asked > 20*c.lines {
+				t.Errorf("%d bytes read, more than %d, and the map asked %d times", l.bytes, c.most, l.asked)
+			}
+		})
+	}
+}
+
+// The same for each disk of a chain. The directories of all together have a cap.
+func TestClaimsOfChain(t *testing.T) {
+	for _, c := range []struct {
+		size   int64 // of each disk
+		stored bool  // the directories are no holes
+		most   int64 // bytes that are read
+		want   string
+	}{
+		{1 << 40, false, 63 * 16 << 10, ""},
+		{1 << 40, true, 63 * 5 * 2 << 20, ""},
+		{64 << 40, false, 2 * 16 << 10, `unsupported VMDK (monolithicSparse delta): its disks have more than 33554432 grain tables`},
+	} {
+		var all []*long
+		disk := func(k int) *long {
+			parent, name := fmt.Sprint(k+1), fmt.Sprintf("c%d.vmdk", k+1)
+			if k == 62 {
+				parent, name = "ffffffff", ""
+			}
+			l := claims(c.size, chained(fmt.Sprint(k), parent, name, c.size/512))
+			if !c.stored {
+				l.runs = [][2]int64{{0, 4096}}
+			}
+			all = append(all, l)
+			return l
+		}
+		err := bounded(t, disk(0), func(name string) (diskimage.File, error) {
+			var k int
+			_, err := fmt.Sscanf(name, "c%d.vmdk", &k)
+			return disk(k), err
+		}, c.most)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+		read, asked := int64(0), 0
+		for _, l := range all {
+			read, asked = read+l.bytes, asked+l.asked
+		}
+		if read > c.most || asked > 20*63 && !c.stored {
+			t.Errorf("disks of %d bytes: %d bytes read, more than %d; the map asked %d times", c.size, read, c.most, asked)
+		}
+	}
+}
+
+// A directory that is a hole has its copy looked at all the same, where that is none.
+func TestZeroedDirectoryInHole(t *testing.T) {
+	const tables = 3000
+	v := testimage.VMDK{Size: tables * 4096, GrainSectors: 8, GTEs: 1, Redundant: true}
+	for _, k := range []int64{0, 1500, tables - 1} {
+		s := v.BuildSparse(testimage.Run{Offset: k * 4096, Data: pattern(4096, 1)})
+		f := holey{inMemory{bytes.NewReader(s.Data)}}
+		if _, err := vmdk.Open(f, f.Size()); err != nil {
+			t.Fatal(err)
+		}
+		clear(s.Data[s.GD : s.GD+4*tables])
+		clear(s.Data[s.RGD : s.RGD+4*k])
+		clear(s.Data[s.RGD+4*k+4 : s.RGD+4*tables])
+		_, err := vmdk.Open(f, f.Size())
+		if err == nil || !strings.Contains(err.Error(), "= 0: the redundant directory has a grain table there") {
+			t.Errorf("table %d: %v", k, err)
+		}
+	}
+}
+
+// A line may have less than the extent. Its last grain is as long as that of the extent, in a stream too.
+func TestPartOfExtent(t *testing.T) {
+	v := testimage.VMDK{Size: 319 * 512, GrainSectors: 8, GTEs: 16, Descriptor: "-", ShortLast: true}
+	disk := pattern(int(v.Size), 1)
+	for _, layout := range testimage.Layouts {
+		v.Layout = layout
+		for _, data := range [][]byte{v.Build(testimage.Run{Data: disk}).Data, v.BuildSparse(testimage.Run{Data: disk}).Data} {
+			for _, sectors := range []int{1, 8, 128, 129, 313, 318} {
+				checkRefusal(t, files{"disk.vmdk": described("custom", fmt.Sprintf(`RW %d SPARSE "s"`, sectors)), "s": data}, disk[:sectors*512], "")
+			}
 		}
 	}
 }

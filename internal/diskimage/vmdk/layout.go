@@ -49,7 +49,7 @@ const (
 	maxPlainGrain        = 1 << 30 // of one that is not, and needs no memory; as qemu has it
 	maxDescriptorBytes   = 1<<20 - 1
 	maxCapacityBytes     = 64 << 40 // the largest EBS volume
-	maxGDEntries         = 32 << 20 // 64 TiB in the usual geometry are 2 million; bounds the time spent on a directory without tables
+	maxGDEntries         = 32 << 20 // in all extents; 64 TiB in the usual geometry are 2 million; bounds the time spent on directories without tables
 	maxExtents           = 4096     // in all disks of a chain; a disk of 8 TiB in pieces of 2 GiB
 	maxChain             = 64       // disks
 	maxFooterPadding     = 64 << 10 // zeros behind the end of the stream, as object stores and block devices leave them

@@ -18,6 +18,7 @@ type opening struct {
 	opened  []io.Closer
 	beside  diskimage.Opener // nil: no name is followed
 	extents int              // in all disks so far
+	entries int64            // of the directories of the extents so far
 }
 
 // open opens the disk in a file, and those that it is a delta of.
@@ -145,7 +146,10 @@ func (o *opening) oneFile(f *file, head []byte) (*disk, error) {
 	}
 	d := &disk{name: f.name, subFormat: h.link.delta(h.header.subFormat()), link: h.link, textAt: h.textAt, warnings: h.header.warnings()}
 	d.add(h.extent, "", h.extent.size)
-	return d, o.count(d)
+	if err := o.count(d); err != nil {
+		return nil, err
+	}
+	return d, o.countEntries(d, h.extent)
 }
 
 // count holds the number of extents against its cap.
@@ -153,6 +157,16 @@ func (o *opening) count(d *disk) error {
 	if o.extents += max(len(d.parts), len(d.link.lines)); o.extents > maxExtents {
 		return &diskimage.UnsupportedError{
 			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("it has more than %d extents", maxExtents), Cure: vmwareCure,
+		}
+	}
+	return nil
+}
+
+// countEntries holds the entries of the directories of all extents together against their cap: what each claims is looked at once for each of them.
+func (o *opening) countEntries(d *disk, e *sparse) error {
+	if o.entries += e.entries; o.entries > maxGDEntries {
+		return &diskimage.UnsupportedError{
+			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("its disks have more than %d grain tables", maxGDEntries), Cure: vmwareCure,
 		}
 	}
 	return nil

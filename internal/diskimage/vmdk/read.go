@@ -115,7 +115,7 @@ func (w *walk) over(depth int, from, to int64) bool {
 		case r.kind == absent:
 			more = w.over(depth+1, from, from+r.length)
 		case r.file != nil:
-			more, err = w.addFile(&w.cursors[depth].knownData, from, r)
+			more, err = w.addFile(&w.cursors[depth].known.data, from, r)
 		default:
 			more = w.add(diskimage.Extent{Offset: from, Length: r.length, Zero: r.kind == zeros})
 		}

@@ -14,9 +14,10 @@ type sparse struct {
 	grain      int64 // bytes
 	perTable   int64 // entries of a grain table
 	width      int64 // bytes of an entry, in the directory and in the tables
-	grains     int64 // how many there are
-	entries    int64 // how many the grain directory has
+	grains     int64 // how many the disk has of it
+	entries    int64 // how many of the grain directory they take
 	directory  int64 // where the grain directory is, in bytes
+	reserved   int64 // how long it is, in bytes, whatever the disk has of it
 	redundant  int64 // where its copy is; 0: there is none
 	compressed bool
 	ended      bool // the end of the file was seen to be the end of the extent
@@ -29,8 +30,16 @@ type sparse struct {
 }
 
 func newSparse(f *file, size, grain, perTable, width int64) *sparse {
-	grains := divUp(size, grain)
-	return &sparse{file: f, size: size, grain: grain, perTable: perTable, width: width, grains: grains, entries: divUp(grains, perTable)}
+	e := &sparse{file: f, size: size, grain: grain, perTable: perTable, width: width}
+	e.use(size)
+	e.reserved = width * e.entries
+	return e
+}
+
+// use bounds an extent by what a disk has of it, in bytes: nothing is looked at that is behind.
+func (e *sparse) use(length int64) {
+	e.grains = divUp(length, e.grain)
+	e.entries = divUp(e.grains, e.perTable)
 }
 
 // needed is how many bytes of a grain must be in the file. A compressed grain says itself how long it is; of the last one of an extent, the part
@@ -101,7 +110,7 @@ func (e *sparse) decode(c *cursor, grain int64) (kind, int64, error) {
 
 // overDirectory tells whether something in the file lies over the grain directory.
 func (e *sparse) overDirectory(at, length int64) bool {
-	return at < e.directory+e.width*e.entries && e.directory < at+length
+	return at < e.directory+e.reserved && e.directory < at+length
 }
 
 // entryError blames the entry of a grain in the table at hand.

@@ -20,8 +20,8 @@ type cursor struct {
 
 	window    []byte // of the directory; empty: none
 	first     int64  // index of its first entry
-	last      int64  // index of its last entry
-	noTables  bool   // all of its entries are 0, as in a hole
+	last      int64  // index of its last entry, or, where they are in a hole, of the last one that is
+	noTables  bool   // all entries up to that one are 0
 	redundant []byte // the same entries of the copy of the directory, where there is one
 
 	table []byte // empty: none
@@ -30,9 +30,8 @@ type cursor struct {
 	blank bool   // it has no entry that is not 0
 	copy  []byte // of the table, for a look
 
-	known     storedRun
-	knownCopy storedRun // where the redundant tables are
-	knownData storedRun // where grains are, and flat extents
+	// What is known of the holes of the file. Each kind of thing has a place of its own in it: all kinds together would ask for each of them anew.
+	known struct{ directory, redundant, tables, redundantTables, data storedRun }
 }
 
 // entry is entry k of a part of the directory or of a table.
@@ -54,7 +53,7 @@ func (e *sparse) load(c *cursor, index int64) (there bool, err error) {
 	}
 	wasBlank := c.blank && len(c.table) > 0
 	n := e.perTable * e.width
-	empty, err := c.known.isHole(e.file, at, n)
+	empty, err := c.known.tables.isHole(e.file, at, n)
 	switch {
 	case err != nil:
 	case !empty:
@@ -120,35 +119,54 @@ func (e *sparse) loadWindow(c *cursor, index int64) (err error) {
 	c.first = index - index%per
 	n := e.width * min(per, e.entries-c.first)
 	at := e.directory + e.width*c.first
-	if c.window, err = e.fill(c.window, at, n); err != nil {
+	window, empty, err := e.fillUnlessHole(&c.known.directory, c.window, at, n)
+	if c.window = window; err != nil {
 		return fmt.Errorf("read the grain directory at byte %d: %w", at, err)
 	}
 	if e.redundant != 0 {
-		if err := e.compareRedundant(c); err != nil {
+		emptyToo, err := e.compareRedundant(c)
+		if err != nil {
 			c.window = c.window[:0]
 			return err
 		}
+		empty = min(empty, emptyToo)
 	}
-	c.last, c.noTables = c.first+n/e.width-1, bytes.Equal(c.window, blankTable[:n])
+	c.last = min(c.first+max(n, empty)/e.width, e.entries) - 1
+	c.noTables = bytes.Equal(c.window, blankTable[:n])
 	return nil
 }
 
+// fillUnlessHole is fill for a part of a file that may lie in a hole, which is not read; empty is how far that goes on then, from its beginning.
+func (e *sparse) fillUnlessHole(known *storedRun, b []byte, at, n int64) (_ []byte, empty int64, err error) {
+	isStored, end, err := known.find(e.file, at)
+	switch {
+	case err != nil:
+		return b[:0], 0, err
+	case isStored, end-at < n:
+		b, err = e.fill(b, at, n)
+		return b, 0, err
+	}
+	b = room(b, n)
+	clear(b)
+	return b, end - at, nil
+}
+
 // compareRedundant guards against a primary entry that was zeroed: it would read as silent zeros, as it does elsewhere.
-func (e *sparse) compareRedundant(c *cursor) (err error) {
+func (e *sparse) compareRedundant(c *cursor) (empty int64, err error) {
 	at := e.redundant + e.width*c.first
-	if c.redundant, err = e.fill(c.redundant, at, int64(len(c.window))); err != nil {
-		return fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
+	if c.redundant, empty, err = e.fillUnlessHole(&c.known.redundant, c.redundant, at, int64(len(c.window))); err != nil {
+		return 0, fmt.Errorf("read the redundant grain directory at byte %d: %w", at, err)
 	}
 	if bytes.Equal(c.window, c.redundant) {
-		return nil
+		return empty, nil
 	}
 	for k := range int64(len(c.window)) / e.width {
 		entry, redundant := e.entry(c.window, k), e.entry(c.redundant, k)
 		if entry == 0 && redundant != 0 {
-			return e.directoryError(c.first+k, entry, fmt.Sprintf("the redundant directory has a grain table there, at sector %d", redundant))
+			return 0, e.directoryError(c.first+k, entry, fmt.Sprintf("the redundant directory has a grain table there, at sector %d", redundant))
 		}
 	}
-	return nil
+	return empty, nil
 }
 
 // compareRedundantTable guards the entries of the grain table at hand in the same way, where the redundant directory has a table of its own.
@@ -158,7 +176,7 @@ func (e *sparse) compareRedundantTable(c *cursor) (err error) {
 	if at == 0 || at == c.at || !within(at, e.width*n, e.file.size) {
 		return nil // the primary one is sound, and rules
 	}
-	empty, err := c.knownCopy.isHole(e.file, at, e.width*n)
+	empty, err := c.known.redundantTables.isHole(e.file, at, e.width*n)
 	if err == nil && !empty {
 		c.copy, err = e.fill(c.copy, at, e.width*n)
 	}
