@@ -9,7 +9,7 @@ import (
 // changed says that something wrote to the image, or to a file that it named, since it was opened: within the clock of the file system. Of a file that
 // was replaced under its name the old one stays readable, and whole.
 func (s *source) changed() error {
-	const cure = "written to since it was opened: convert it again when nothing writes to it"
+	const cure = "written to since it was opened: try again when nothing writes to it"
 	if s.imageFile.changed() {
 		return errors.New("it was " + cure)
 	}

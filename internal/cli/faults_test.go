@@ -33,7 +33,7 @@ func TestConvertChangedSource(t *testing.T) {
 					said := &onProgress{do: func() { must(t, change(src)) }}
 					var stdout bytes.Buffer
 					code := cli.Run(t.Context(), append([]string{"convert", src, dir + "/dst"}, args...), &stdout, said)
-					const words = "src: it was written to since it was opened: convert it again when nothing writes to it"
+					const words = "src: it was written to since it was opened: try again when nothing writes to it"
 					if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) || files(t, dir) != "src" {
 						t.Errorf("exit code %d, stdout %q, stderr %q, files: %s", code, stdout.String(), said.String(), files(t, dir))
 					}
@@ -55,6 +55,47 @@ func TestConvertChangedExtent(t *testing.T) {
 	const words = "\"src-flat.vmdk\", which it names, was written to since it was opened"
 	if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) || files(t, dir) != "src-flat.vmdk src.vmdk" {
 		t.Errorf("exit code %d, stdout %q, stderr %q, files: %s", code, stdout.String(), said.String(), files(t, dir))
+	}
+}
+
+// A digest of bytes of two versions is that of no disk.
+func TestInspectChangedSource(t *testing.T) {
+	flat := []byte("# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 6144 FLAT \"flat\" 0\n")
+	for name, c := range map[string]struct {
+		src     []byte
+		change  func(dir string) error
+		subject string
+	}{
+		"shrinks":                {disk(), func(dir string) error { return os.Truncate(dir+"/src", mib) }, "it was"},
+		"is rewritten":           {disk(), func(dir string) error { return writeInto(dir+"/src", 0, 2*mib+100) }, "it was"},
+		"an extent is rewritten": {flat, func(dir string) error { return writeInto(dir+"/flat", 0, 5) }, `"flat", which it names, was`},
+		"nothing":                {flat, nil, ""},
+	} {
+		for _, args := range [][]string{nil, {"--json"}} {
+			t.Run(fmt.Sprint(name, args), func(t *testing.T) {
+				dir := t.TempDir()
+				for _, path := range []string{write(t, dir, "src", c.src), write(t, dir, "flat", disk()[:3*mib])} {
+					must(t, os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)))
+				}
+				said := &onProgress{do: func() {
+					if c.change != nil {
+						must(t, c.change(dir))
+					}
+				}}
+				var stdout bytes.Buffer
+				code := cli.Run(t.Context(), append([]string{"inspect", "--sha256", dir + "/src"}, args...), &stdout, said)
+				if c.change == nil {
+					if code != 0 || stdout.Len() == 0 {
+						t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), said.String())
+					}
+					return
+				}
+				words := "src: " + c.subject + " written to since it was opened: try again when nothing writes to it"
+				if code != 1 || stdout.Len() > 0 || !strings.Contains(said.String(), words) {
+					t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), said.String())
+				}
+			})
+		}
 	}
 }
 
@@ -179,7 +220,7 @@ func writeInto(path string, flag int, at int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// onProgress does something once when a conversion says for the first time that it is under way.
+// onProgress does something once when a conversion or a hash says for the first time that it is under way.
 type onProgress struct {
 	bytes.Buffer
 
@@ -187,7 +228,7 @@ type onProgress struct {
 }
 
 func (o *onProgress) Write(b []byte) (int, error) {
-	if bytes.HasPrefix(b, []byte("converting: ")) && o.do != nil {
+	if (bytes.HasPrefix(b, []byte("converting: ")) || bytes.HasPrefix(b, []byte("hashing: "))) && o.do != nil {
 		o.do()
 		o.do = nil
 	}

@@ -103,7 +103,10 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 		sum, err := convert.SHA256(env.ctx, img, convert.Options{Progress: progress.at})
 		progress.done()
 		if err != nil {
-			return d, explain(err, c.Image)
+			return d, src.blame(explain(err, c.Image))
+		}
+		if err := src.changed(); err != nil {
+			return d, err
 		}
 		d.SHA256 = &sum
 	}
