@@ -13,7 +13,7 @@ func (i *Image) Check() error {
 		for k := range d.parts {
 			if e, ok := d.parts[k].extent.(*sparse); ok && !e.ended {
 				if err := e.checkEnd(); err != nil {
-					return d.blame(&d.parts[k], err)
+					return i.chain.blame(d, &d.parts[k], err)
 				}
 			}
 		}

@@ -129,10 +129,17 @@ func TestDeltaRefusals(t *testing.T) {
 		{"a circle of two", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abc", "def", "disk.vmdk", 161) }, nil, "the parent is a delta of itself"},
 		{"a damaged parent", nil, func(f files) { f["base.vmdk"][4] = 9 }, `parent "base.vmdk": corrupt VMDK: header at byte 0, version = 9`},
 		{"a damaged table of a parent", nil, func(f files) { put32(f["base.vmdk"], 56, 5) }, `parent "base.vmdk": `},
-		{"a parent that is a piece", func(b, _ *testimage.VMDK) { b.Descriptor = "-" }, nil, `parent "base.vmdk": unsupported VMDK (twoGbMaxExtentSparse)`},
+		{"a parent that is a piece", func(b, _ *testimage.VMDK) { b.Descriptor = "-" }, nil, `unsupported VMDK (monolithicSparse delta): in its parent "base.vmdk": it has no descriptor`},
 		{"a parent that is no VMDK", nil, func(f files) { f["base.vmdk"] = pattern(4096, 1) }, `parent "base.vmdk": corrupt VMDK`},
 		{"a parent of nothing", nil, func(f files) { f["base.vmdk"] = nil }, `parent "base.vmdk": corrupt VMDK`},
-		{"a parent on a device", nil, func(f files) { f["base.vmdk"] = described("vmfsRDM", `RW 8 VMFSRDM "x"`) }, `parent "base.vmdk": unsupported VMDK (vmfsRDM)`},
+		{"a parent on a device", nil, func(f files) { f["base.vmdk"] = described("vmfsRDM", `RW 8 VMFSRDM "x"`) }, `unsupported VMDK (monolithicSparse delta): in its parent "base.vmdk": it is only the descriptor of a disk whose data are on a device`},
+		{"an extent of a parent", nil, func(f files) {
+			v := testimage.VMDK{Size: 161 * 512, GrainSectors: 8, Descriptor: "parentCID=1234\nRW 161 SPARSE \"x\""}
+			f["base.vmdk"] = []byte(testimage.Descriptor{CreateType: "custom", CID: "abc", Extents: []string{`RW 161 SPARSE "s"`}}.String())
+			f["s"] = v.BuildSparse().Data
+		}, `unsupported VMDK (monolithicSparse delta): in its parent "base.vmdk": in its extent "s": it is a delta of its own`},
+		{"a parent whose own is missing", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abc", "12", "gone", 161) }, nil,
+			`unsupported VMDK (monolithicSparse delta): in its parent "base.vmdk": the disk that it is a delta of, "gone", is not there`},
 		{"a parent with a name of elsewhere", nil, func(f files) { f["base.vmdk"] = described("vmfs", `RW 8 VMFS "/etc/passwd"`) },
 			`parent "base.vmdk": corrupt VMDK: descriptor at byte`},
 	} {

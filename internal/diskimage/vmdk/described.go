@@ -167,7 +167,7 @@ func (f *extentFile) take(line extentLine, from, to int64) error {
 func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
 	e, warnings, err := s.openSparse(f.file)
 	if err != nil {
-		return nil, fmt.Errorf("extent %s: %w", quote(line.name), err)
+		return nil, in("extent", line.name, s.disk.subFormat, err)
 	}
 	for _, w := range warnings {
 		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%s: %s", quote(line.name), w))

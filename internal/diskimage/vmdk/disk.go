@@ -1,8 +1,11 @@
 package vmdk
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // disk is one disk of a chain: its extents, one behind the other. A disk in one file has one.
@@ -43,17 +46,31 @@ func (d *disk) find(off int64) *part {
 	return &d.parts[k]
 }
 
-// blame says which file an error is of, where there are several.
-func (d *disk) blame(p *part, err error) error {
+// disks are the disk itself, the one that it is a delta of, and so on.
+type disks []*disk
+
+// blame says which file an error is of, where there are several: part p of a disk is.
+func (c disks) blame(d *disk, p *part, err error) error {
 	if p.name != "" {
-		err = fmt.Errorf("extent %s: %w", quote(p.name), err)
+		err = in("extent", p.name, d.subFormat, err)
 	}
-	return d.blameParent(err)
+	return c.inDisk(d.name, err)
 }
 
-func (d *disk) blameParent(err error) error {
-	if d.name != "" {
-		return fmt.Errorf("parent %s: %w", quote(d.name), err)
+// inDisk says of which disk an error is, by the name of its file.
+func (c disks) inDisk(name string, err error) error {
+	if name == "" {
+		return err
 	}
-	return err
+	return in("parent", name, c[0].subFormat, err)
+}
+
+// in says in which file of a disk of a sub-format it is that something is wrong.
+func in(what, name, subFormat string, err error) error {
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok { // whose reason is shown without what is around it
+		in := *u
+		in.SubFormat, in.Reason = subFormat, fmt.Sprintf("in its %s %s: %s", what, quote(name), u.Reason)
+		return &in
+	}
+	return fmt.Errorf("%s %s: %w", what, quote(name), err)
 }

@@ -161,7 +161,7 @@ func TestSESparseRefusals(t *testing.T) {
 		damage func(s *testimage.Stream)
 		want   string
 	}{
-		{"grain of 16", func(s *testimage.Stream) { put64(s.Data, 24, 16) }, "unsupported VMDK (seSparse): its header has grainSize = 16, only 8 is known"},
+		{"grain of 16", func(s *testimage.Stream) { put64(s.Data, 24, 16) }, `unsupported VMDK (seSparse): in its extent "disk-delta.vmdk": its header has grainSize = 16, only 8 is known`},
 		{"table of 128", func(s *testimage.Stream) { put64(s.Data, 32, 128) }, "grainTableSize = 128"},
 		{"flags", func(s *testimage.Stream) { put64(s.Data, 40, 1) }, "flags = 1"},
 		{"reserved", func(s *testimage.Stream) { s.Data[79] = 1 }, "values where only zeros are known"},

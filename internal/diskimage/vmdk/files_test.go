@@ -296,7 +296,7 @@ func TestSeveralRefusals(t *testing.T) {
 		{"the descriptor itself, sparse", files{"disk.vmdk": described("custom", `RW 1 SPARSE "self"`), "self": described("custom", `RW 1 SPARSE "self"`)}, "it is the descriptor itself"},
 		{"another descriptor", files{"disk.vmdk": described("custom", `RW 1 SPARSE "d"`), "d": self}, "this is no sparse extent"},
 		{"capacity below the line (qemu-img goes by the header)", one(`RW 17 SPARSE "s"`), `the header of "s" has a capacity of only 16`},
-		{"an extent that is a delta itself", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": delta}, `extent "s": unsupported VMDK (monolithicSparse delta)`},
+		{"an extent that is a delta itself", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": delta}, `unsupported VMDK (custom): in its extent "s": it is a delta of its own`},
 		{"a damaged extent", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": append([]byte("KDMV\x09"), sparse[5:]...)}, `extent "s": corrupt VMDK: header at byte 0, version = 9`},
 		{"a truncated extent", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": sparse[:100]}, `extent "s": corrupt VMDK: header at byte 0: the file ends after 100`},
 		{"an empty extent file", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": nil}, `extent "s": corrupt VMDK`},

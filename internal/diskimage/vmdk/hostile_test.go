@@ -688,7 +688,7 @@ func TestClaimsOfChain(t *testing.T) {
 	}{
 		{1 << 40, false, 63 * 16 << 10, ""},
 		{1 << 40, true, 63 * 5 * 2 << 20, ""},
-		{64 << 40, false, 2 * 16 << 10, `unsupported VMDK (monolithicSparse delta): its disks have more than 33554432 grain tables`},
+		{64 << 40, false, 2 * 16 << 10, `unsupported VMDK (monolithicSparse delta): in its parent "c1.vmdk": with it, the image has more than 33554432 grain tables`},
 	} {
 		var all []*long
 		disk := func(k int) *long {

@@ -14,7 +14,7 @@ import (
 
 // opening is an image on its way.
 type opening struct {
-	chain   []*disk
+	chain   disks
 	opened  []io.Closer
 	beside  diskimage.Opener // nil: no name is followed
 	extents int              // in all disks so far
@@ -27,19 +27,19 @@ func (o *opening) open(f *file) error {
 	for {
 		d, err := o.disk(f)
 		if err != nil {
-			return (&disk{name: f.name}).blameParent(err)
+			return o.chain.inDisk(f.name, err)
 		}
 		o.chain = append(o.chain, d)
 		if child := len(o.chain) - 2; child >= 0 {
 			if err := o.chain[child].checkParent(d); err != nil {
-				return o.chain[child].blameParent(err)
+				return o.chain.inDisk(o.chain[child].name, err)
 			}
 		}
 		if !d.link.isDelta() {
 			return nil
 		}
 		if f, err = o.parent(d, seen); err != nil {
-			return d.blameParent(err)
+			return o.chain.inDisk(d.name, err)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (o *opening) count(d *disk) error {
 func (o *opening) countEntries(d *disk, e *sparse) error {
 	if o.entries += e.entries; o.entries > maxGDEntries {
 		return &diskimage.UnsupportedError{
-			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("its disks have more than %d grain tables", maxGDEntries), Cure: vmwareCure,
+			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("with it, the image has more than %d grain tables", maxGDEntries), Cure: vmwareCure,
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ func (i *Image) verify() error {
 		for k := range d.parts {
 			if e, ok := d.parts[k].extent.(*sparse); ok {
 				if err := e.verify(); err != nil {
-					return d.blame(&d.parts[k], err)
+					return i.chain.blame(d, &d.parts[k], err)
 				}
 			}
 		}

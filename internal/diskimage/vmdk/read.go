@@ -60,13 +60,13 @@ func (i *Image) read(s *scratch, depth int, p []byte, off int64) (n int, err err
 		at := off + int64(n) - e.start
 		r, err := e.run(&s.cursors[depth], at, min(inside-int64(n), e.length-at))
 		if err != nil {
-			return n, d.blame(e, err)
+			return n, i.chain.blame(d, e, err)
 		}
 		part := p[n : int64(n)+r.length]
 		switch r.kind {
 		case stored:
 			if err := e.read(s, r, at, part); err != nil {
-				return n, d.blame(e, err)
+				return n, i.chain.blame(d, e, err)
 			}
 		case absent:
 			m, err := i.read(s, depth+1, part, off+int64(n))
@@ -120,7 +120,7 @@ func (w *walk) over(depth int, from, to int64) bool {
 			more = w.add(diskimage.Extent{Offset: from, Length: r.length, Zero: r.kind == zeros})
 		}
 		if err != nil && w.flush() {
-			w.yield(diskimage.Extent{}, d.blame(e, err))
+			w.yield(diskimage.Extent{}, w.image.chain.blame(d, e, err))
 		}
 		if err != nil || !more {
 			return false

@@ -19,7 +19,7 @@ const monolithicSparse = "monolithicSparse"
 
 // Image is a VMDK. Its files are read as needed; nothing is kept but the headers and a few tables in use.
 type Image struct {
-	chain  []*disk // the disk itself, the one that it is a delta of, and so on
+	chain  disks
 	opened []io.Closer
 	idle   chan *scratch // between reads; unlike a sync.Pool it never holds more than it has room for
 }
