@@ -162,6 +162,9 @@ func TestFaults(t *testing.T) {
 // leave destroys once.
 func (l *life) leave() {
 	l.t.Helper()
+	if l.object == nil {
+		l.t.Fatal("there is nothing to destroy")
+	}
 	d := l.core.Destroy(l.object)
 	l.hear(d)
 	if !d.HasError() {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -23,8 +24,8 @@ func TestMain(m *testing.M) {
 
 const here = "us-east-1"
 
-// atOnce is how many scenarios run at a time: they wait for polls, not for the processor.
-const atOnce = 48
+// atOnce is how many scenarios run at a time: they wait for polls more than for the processor, but on a busy one they would not end in their time.
+var atOnce = min(48, 12*runtime.GOMAXPROCS(0))
 
 // together runs cases atOnce, each under its name, until all are done or the time is over. It returns how many ran.
 func together[C any](t *testing.T, until time.Time, cases []C, name func(C) string, run func(t *testing.T, c C)) int {
