@@ -261,31 +261,54 @@ func TestMemoryOfOverlaps(t *testing.T) {
 	}
 }
 
-// Grains in no order, strewn over a file of holes, are not looked for once for each piece of the file.
+// Grains in no order, strewn over a file of holes, are not looked for once for each of the 32 pieces of the file, wherever they lie close together.
 func TestStrewnGrains(t *testing.T) {
+	const piece = 1 << 27 // sectors
 	for _, c := range []struct {
+		name   string
 		grains int64
-		twice  bool
+		random bool
+		change func(entries []uint32) // which are in descending order
+		walks  int64                  // over all tables
 		want   string
 	}{
-		{1 << 20, false, ""},
-		{1 << 20, true, "entry of grain 1 = 4293922841: another entry"},
-		{3 << 20, false, "unsupported VMDK: its 3145728 grains are strewn over 219"},
+		{"few", 1 << 20, true, nil, 4, ""},
+		{"few, one twice", 1 << 20, false, func(e []uint32) { e[1] = e[0] }, 4, "entry of grain 1 = 4293922841: another entry"},
+		{"many in no order", 3 << 20, true, nil, 2, "unsupported VMDK: its 3145728 grains are strewn over 219"},
+		{"many from the end on", 3 << 20, false, nil, 4, ""},
+		{"one twice, far apart", 3 << 20, false, func(e []uint32) { e[2<<20] = e[7] }, 4, "entry of grain 2097152 = 4293932433: another entry"},
+		{"over the edge of two pieces", 3 << 20, false, func(e []uint32) {
+			low := e[len(e)-1]
+			e[10], e[2<<20] = low+9*piece+4, low+9*piece-3
+		}, 6, "entry of grain 10 = 1207984190: it lies over another one"},
+		{"close to the edge of two pieces", 3 << 20, false, func(e []uint32) {
+			low := e[len(e)-1]
+			e[10], e[2<<20] = low+9*piece+5, low+9*piece-3
+		}, 4, ""},
 	} {
-		v := testimage.VMDK{Size: c.grains * 4096, GrainSectors: 8, Descriptor: "RW 8 SPARSE \"x\""}
-		s := v.BuildSparse()
-		first := int64(len(s.Data)) / 512
-		step := (1<<32 - 100 - first) / c.grains
-		for k := range c.grains {
-			put32(s.Data, s.GT[k/512]+4*(k%512), uint32(first+(c.grains-1-k)*step+k%3))
-		}
-		if c.twice {
-			copy(s.Data[s.GT[0]+4:s.GT[0]+8], s.Data[s.GT[0]:])
-		}
-		err := bounded(t, &long{data: s.Data, size: 2<<40 - 512}, nil, 5*int64(len(s.Data)))
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%d: %v, want %q", c.grains, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			v := testimage.VMDK{Size: c.grains * 4096, GrainSectors: 8, Descriptor: "RW 8 SPARSE \"x\""}
+			s := v.BuildSparse()
+			first := int64(len(s.Data)) / 512
+			step := (1<<32 - 100 - first) / c.grains
+			entries := make([]uint32, c.grains)
+			for k := range c.grains {
+				entries[k] = uint32(first + (c.grains-1-k)*step + k%3)
+			}
+			if c.random {
+				rand.New(rand.NewPCG(1, 1)).Shuffle(len(entries), func(a, b int) { entries[a], entries[b] = entries[b], entries[a] })
+			}
+			if c.change != nil {
+				c.change(entries)
+			}
+			for k, e := range entries {
+				put32(s.Data, s.GT[int64(k)/512]+4*(int64(k)%512), e)
+			}
+			err := bounded(t, &long{data: s.Data, size: 2<<40 - 512}, nil, c.walks*int64(len(s.Data)))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
 	}
 }
 

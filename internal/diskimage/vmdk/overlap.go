@@ -8,11 +8,15 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
-// Bounds of a look for overlaps. The map, and the list, have 16 MiB; in the usual geometry one map is of 8 TiB of grains.
+// Bounds of a look for overlaps. The map, and the list, have 16 MiB; in the usual geometry one map is of 8 TiB of grains, and of ESX's single sectors
+// it is of 64 GiB.
 const (
-	bitmapBits = 16 << 20 * 8
-	maxSorted  = 16 << 20 / 8   // places
-	maxVisits  = maxSorted * 32 // about a second of places, over all walks
+	bitmapBits   = 16 << 20 * 8
+	maxSorted    = 16 << 20 / 8     // places
+	maxStretches = 4096             // parts of all places of which it is known where they lead
+	maxVisits    = 64 << 20         // of entries, over all walks: about a second
+	maxWalks     = 8                // over all entries, where that takes longer; the tables of ESX are a 128th of the grains that they lead to
+	pieceVisits  = bitmapBits >> 10 // what a piece of a map costs by itself, in visits
 )
 
 // verify walks the tables of all extents once. Two entries with one table, or one grain, are refused: no writer makes them, one small file would be a
@@ -36,7 +40,9 @@ func (e *sparse) verify() error {
 	tables := places{
 		called: "grain tables",
 		length: e.perTable * e.width,
-		walk:   func(visit func(n, at int64) error) error { return e.eachTable(&c, visit) },
+		end:    e.entries,
+		step:   1,
+		walk:   func(from, to int64, visit visitor) error { return e.eachTable(&c, from, to, visit) },
 		refuse: func(n int64, reason string) error {
 			entry, err := e.directoryEntry(&c, n)
 			if err != nil {
@@ -54,7 +60,9 @@ func (e *sparse) verify() error {
 	grains := places{
 		called: "grains",
 		length: e.grain,
-		walk:   func(visit func(n, at int64) error) error { return e.eachGrain(&c, visit) },
+		end:    e.grains,
+		step:   e.perTable,
+		walk:   func(from, to int64, visit visitor) error { return e.eachGrain(&c, from, to, visit) },
 		refuse: func(n int64, reason string) error {
 			return e.entryError(&c, n, e.entry(c.table, n-c.index*e.perTable), reason)
 		},
@@ -69,9 +77,12 @@ func (e *sparse) verify() error {
 	return grains.check(&tables)
 }
 
-// eachTable visits the tables that are there.
-func (e *sparse) eachTable(c *cursor, visit func(n, at int64) error) error {
-	for index := int64(0); index < e.entries; index++ {
+// visitor is told where the n-th thing is.
+type visitor func(n, at int64) error
+
+// eachTable visits the tables that are there, from one to before another.
+func (e *sparse) eachTable(c *cursor, from, to int64, visit visitor) error {
+	for index := from; index < to; index++ {
 		at, err := e.tablePlace(c, index)
 		if err == nil && at != 0 {
 			err = visit(index, at)
@@ -86,9 +97,9 @@ func (e *sparse) eachTable(c *cursor, visit func(n, at int64) error) error {
 	return nil
 }
 
-// eachGrain visits the grains that are stored.
-func (e *sparse) eachGrain(c *cursor, visit func(n, at int64) error) error {
-	for grain := int64(0); grain < e.grains; {
+// eachGrain visits the grains that are stored, from one to before another.
+func (e *sparse) eachGrain(c *cursor, from, to int64, visit visitor) error {
+	for grain := from; grain < to; {
 		k, at, next, err := e.find(c, grain)
 		if err == nil && k == stored {
 			err = visit(grain, at)
@@ -105,47 +116,76 @@ func (e *sparse) eachGrain(c *cursor, visit func(n, at int64) error) error {
 type places struct {
 	called string
 	length int64
-	walk   func(visit func(n, at int64) error) error
+	end    int64 // how many entries there are for them
+	step   int64 // entries that a walk reads together
+	walk   func(from, to int64, visit visitor) error
 	refuse func(n int64, reason string) error // the n-th, while it is visited
 
 	count, first, last, low, high int64
 	differ                        uint64 // the bits in which one differs from the first
 	inOrder                       bool   // each begins behind the end of the one before
+	stretches                     []stretch
 }
+
+// stretch is entries that follow one another, and where the first and the last of what they lead to begins.
+type stretch struct{ from, to, low, high int64 }
 
 // survey walks the places for what can be told without keeping them.
 func (p *places) survey() error {
 	p.inOrder = true
-	return p.walk(func(_, at int64) error {
+	length := divUp(divUp(p.end, p.step), maxStretches) * p.step
+	var s *stretch
+	err := p.each(func(n, at int64) error {
+		if s == nil || n >= s.to {
+			from := n - n%length
+			p.stretches = append(p.stretches, stretch{from, min(from+length, p.end), at, at})
+			s = &p.stretches[len(p.stretches)-1]
+		}
+		s.low, s.high = min(s.low, at), max(s.high, at)
 		if p.count == 0 {
-			p.first, p.low, p.high = at, at, at
+			p.first = at
 		} else if at-p.last < p.length {
 			p.inOrder = false
 		}
 		p.count++
-		p.last, p.low, p.high = at, min(p.low, at), max(p.high, at)
+		p.last = at
 		p.differ |= uint64(at ^ p.first)
 		return nil
 	})
+	p.low, p.high = p.first, p.first
+	for _, s := range p.stretches {
+		p.low, p.high = min(p.low, s.low), max(p.high, s.high)
+	}
+	return err
 }
+
+// each walks all places.
+func (p *places) each(visit visitor) error { return p.walk(0, p.end, visit) }
 
 // check refuses places that lie over one another, or over others. Things in order need no look, as a file written from front to back has them.
 // Otherwise each sets a bit of a map of the file, in units of which all are apart, and what lies too close together shows. A file that is too long for
-// the map is looked at piece by piece, with a walk for each: what is strewn over a file of holes is sorted instead, or refused where there is too much.
+// the map is looked at piece by piece, with a walk for each over the stretches that lead into it: files are in about the order of their disks, and then
+// that is one walk for all. What is strewn over a long file is sorted instead, or refused where there is too much: the work is a few walks, however
+// full the file is.
 func (p *places) check(others *places) error {
 	if p.inOrder && others == nil {
 		return nil
 	}
 	unit := int64(1) << min(bits.TrailingZeros64(p.differ), 40) // where none differs, all of its bits are 0
 	slots := (p.high-p.low)/unit + 1
-	pieces, visits := divUp(slots, bitmapBits), p.count
-	if others != nil {
-		visits += others.count
-	}
-	switch {
-	case pieces > 1 && p.count <= maxSorted:
+	pieces := divUp(slots, bitmapBits)
+	if pieces > 1 && p.count <= maxSorted {
 		return p.checkSorted(others)
-	case pieces > 1 && pieces*visits > maxVisits && p.count < slots/4: // files of ESX, which are in no order, are nearly full
+	}
+	pieceOf := func(at int64) int64 { return (at - p.low) / unit / bitmapBits }
+	visits := pieces * pieceVisits
+	for _, s := range p.stretches {
+		visits += (s.to - s.from) * (pieceOf(s.high) - pieceOf(s.low) + 1)
+	}
+	if others != nil {
+		visits += others.end * pieces
+	}
+	if pieces > 1 && visits > max(maxVisits, maxWalks*p.end) {
 		return &diskimage.UnsupportedError{
 			Format: format, Cure: qemuCure,
 			Reason: fmt.Sprintf("its %d %s are strewn over %d bytes of the file in no order, which are too many to be held against one another",
@@ -153,21 +193,27 @@ func (p *places) check(others *places) error {
 		}
 	}
 	m := bitmap{words: make([]uint64, divUp(min(slots, bitmapBits), 64)), previous: -p.length}
-	for m.base = 0; m.base < slots; m.base += bitmapBits {
+	for piece := range pieces {
+		m.base = piece * bitmapBits
 		clear(m.words)
-		err := p.walk(func(n, at int64) error {
-			if slot := (at - p.low) / unit; m.set(slot) {
-				return p.refuse(n, samePlace)
+		for _, s := range p.stretches {
+			if piece < pieceOf(s.low) || pieceOf(s.high) < piece {
+				continue
 			}
-			return nil
-		})
-		if err != nil {
-			return err
+			err := p.walk(s.from, s.to, func(n, at int64) error {
+				if slot := (at - p.low) / unit; m.set(slot) {
+					return p.refuse(n, samePlace)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 		}
 		if slot, found := m.tooClose(divUp(p.length, unit)); found {
 			return p.refuseAt(p.low+slot*unit, false)
 		}
-		err = p.checkOthers(others, func(from, to int64) bool {
+		err := p.checkOthers(others, func(from, to int64) bool {
 			return m.any(divUp(max(from-p.low, 0), unit), divUp(max(to-p.low, 0), unit))
 		})
 		if err != nil {
@@ -180,7 +226,7 @@ func (p *places) check(others *places) error {
 // checkSorted is check for places that are few.
 func (p *places) checkSorted(others *places) error {
 	sorted := make([]int64, 0, p.count)
-	err := p.walk(func(_, at int64) error {
+	err := p.each(func(_, at int64) error {
 		sorted = append(sorted, at)
 		return nil
 	})
@@ -204,7 +250,7 @@ func (p *places) checkOthers(others *places, begins func(from, to int64) bool) e
 	if others == nil {
 		return nil
 	}
-	return others.walk(func(n, at int64) error {
+	return others.each(func(n, at int64) error {
 		if begins(at-p.length+1, at+others.length) {
 			return others.refuse(n, fmt.Sprintf("what lies there lies over a grain of %d bytes", p.length))
 		}
@@ -220,7 +266,7 @@ func (p *places) refuseAt(place int64, second bool) error {
 	if second {
 		reason, passed = samePlace, false
 	}
-	return p.walk(func(n, at int64) error {
+	return p.each(func(n, at int64) error {
 		if at == place && passed {
 			return p.refuse(n, reason)
 		}
