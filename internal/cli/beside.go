@@ -59,6 +59,9 @@ func (d *directory) openRegular(name string) (imageFile, error) {
 	if err == nil && !os.SameFile(info, opened) {
 		err = errors.New("it was replaced while it was opened: try again")
 	}
+	if err == nil {
+		err = d.refuseTwice(opened)
+	}
 	if err != nil {
 		return imageFile{}, errors.Join(withoutPath(err), file.Close())
 	}
@@ -112,6 +115,17 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 		return nil, errors.New("it is the image itself")
 	}
 	return info, nil
+}
+
+// refuseTwice refuses a file that the image has named already, by this name or, with hard links, by another: each extent and each disk of a chain is a
+// file of its own, and one small file under thousands of names would be a disk of any size.
+func (d *directory) refuseTwice(info fs.FileInfo) error {
+	for _, other := range d.opened {
+		if os.SameFile(other.info, info) {
+			return fmt.Errorf("it is the same file as %q, which the image names too: copy it, so that each name has a file of its own", filepath.Base(other.Name()))
+		}
+	}
+	return nil
 }
 
 func notThere(err error) error {

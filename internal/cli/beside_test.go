@@ -112,6 +112,28 @@ func TestNamesInsideAnImage(t *testing.T) {
 	}
 }
 
+// A file under two names would be counted twice: one small file could be a disk of any size.
+func TestFileUnderTwoNames(t *testing.T) {
+	dir, src := imageIn(t)
+	if err := os.Link(dir+"/below/extent.vmdk", dir+"/second.vmdk"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir+"/third.vmdk", "below") // the same bytes
+	for _, name := range []string{"extent.vmdk", "below/extent.vmdk", "third.vmdk"} {
+		file, err := src.beside.open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+	}
+	const want = `it is the same file as "extent.vmdk", which the image names too: copy it, so that each name has a file of its own`
+	for _, name := range []string{"second.vmdk", "below/extent.vmdk"} {
+		if _, err := src.beside.open(name); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
 // An image that is named by a link has its files where it is itself.
 func TestLinkToAnImage(t *testing.T) {
 	dir, _ := imageIn(t)

@@ -152,7 +152,8 @@ func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, 
 	return flat{f.file, at}, f.take(line, at, at+length)
 }
 
-// take refuses a part of a file that the disk has already: no writer makes such disks, and one small file would be a disk of any size.
+// take refuses a part of a file that the disk has already: no writer makes such disks, and one small file would be a disk of any size. It is the opener
+// that knows a file by other names too.
 func (f *extentFile) take(line extentLine, from, to int64) error {
 	for _, r := range f.taken {
 		if from < r.to && r.from < to {
