@@ -44,6 +44,9 @@ func Open(r io.ReaderAt, size int64) (*Image, error) { return OpenBeside(r, size
 func Look(r io.ReaderAt, size int64) (*Image, error) { return open(r, size, nil) }
 
 func open(r io.ReaderAt, size int64, beside diskimage.Opener) (*Image, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("VMDK image of %d bytes: the size cannot be negative", size)
+	}
 	o := opening{beside: beside}
 	i := &Image{idle: make(chan *scratch, maxIdle)}
 	err := o.open(&file{r, size, ""})

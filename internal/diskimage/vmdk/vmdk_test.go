@@ -447,3 +447,12 @@ func (f failingAt) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return f.ReaderAt.ReadAt(p, off)
 }
+
+// A length that no file has is an error, as of the other formats.
+func TestNegativeSize(t *testing.T) {
+	for _, open := range []func(io.ReaderAt, int64) (*vmdk.Image, error){vmdk.Open, vmdk.Look} {
+		if img, err := open(strings.NewReader(""), -1); err == nil || !strings.Contains(err.Error(), "VMDK image of -1 bytes: the size cannot be negative") {
+			t.Errorf("%v, %v", img, err)
+		}
+	}
+}
