@@ -11,10 +11,23 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/testimage"
 )
 
-// Whatever bytes a reader is fed, it ends, stays inside the disk, keeps its promises about extents, and its errors have a type.
+// Whatever bytes a reader is fed, it ends, stays inside the disk, keeps its promises about extents, its errors have a type, and no file stays open.
 func exercise(t *testing.T, f files) {
 	t.Helper()
-	img, err := f.open()
+	left := 0
+	defer func() {
+		if left != 0 {
+			t.Fatalf("%d files are open", left)
+		}
+	}()
+	img, err := vmdk.OpenBeside(bytes.NewReader(f["disk.vmdk"]), int64(len(f["disk.vmdk"])), func(name string) (diskimage.File, error) {
+		file, err := f.opener()(name)
+		if err != nil {
+			return nil, err
+		}
+		left++
+		return counted{file, &left}, nil
+	})
 	if err != nil {
 		typed(t, err)
 		return
@@ -49,6 +62,18 @@ func exercise(t *testing.T, f files) {
 	if err := img.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// counted is one of the files that are open.
+type counted struct {
+	diskimage.File
+
+	left *int
+}
+
+func (c counted) Close() error {
+	*c.left--
+	return c.File.Close()
 }
 
 // checkZeros reads both ends of what must read as zeros.
@@ -147,6 +172,9 @@ func FuzzFiles(f *testing.F) {
 	}
 	v := testimage.VMDK{Size: 5*4096 + 512, GrainSectors: 8, Descriptor: chained("a", "ffffffff", "", 41)}
 	f.Add(delta, v.BuildCOWD(testimage.Run{Data: pattern(1024, 1)}).Data, v.BuildSparse(testimage.Run{Offset: 100, Data: pattern(9000, 1)}).Data, pattern(4096, 2))
+	twice := testimage.VMDK{Size: 5*4096 + 512, GrainSectors: 8, GTEs: 2}.BuildSparse(testimage.Run{Data: pattern(8192, 1)})
+	copy(twice.Data[twice.GT[0]:twice.GT[0]+4], twice.Data[twice.GT[0]+4:])
+	f.Add(delta, twice.Data, base, pattern(5000, 1))
 	f.Fuzz(func(t *testing.T, image, a, base, b []byte) {
 		exercise(t, files{"disk.vmdk": image, "a": a, "base": base, "b": b})
 	})

@@ -566,7 +566,7 @@ func TestClose(t *testing.T) {
 			return nil, err
 		}
 		left++
-		return closing{file, &left}, nil
+		return closing{counted{file, &left}}, nil
 	}
 	image := bytes.NewReader(f["disk.vmdk"])
 	if _, err := vmdk.OpenBeside(image, image.Size(), beside); err == nil || !strings.Contains(err.Error(), `"gone.vmdk", is not there`) || left != 0 {
@@ -587,16 +587,9 @@ func TestClose(t *testing.T) {
 
 var errClosing = errors.New("it was read only")
 
-type closing struct {
-	diskimage.File
+type closing struct{ counted }
 
-	left *int
-}
-
-func (c closing) Close() error {
-	*c.left--
-	return errClosing
-}
+func (c closing) Close() error { return errors.Join(c.counted.Close(), errClosing) }
 
 // Nothing is allocated for a grain, in any kind of extent or in a chain.
 func TestAllocations(t *testing.T) {
