@@ -1,6 +1,10 @@
 package vmdk
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
+)
 
 // maxChecked is how many grain tables that store nothing are passed over for one that does: the tables of 16 GiB in the usual geometry.
 const maxChecked = 512
@@ -58,7 +62,7 @@ func (e *sparse) checkTable(c *cursor) (stores bool, err error) {
 		return place >= 0, nil
 	}
 	head := make([]byte, grainHeaderSize)
-	if err := readFull(e.file, head, place); err != nil {
+	if err := diskimage.ReadFull(e.file, head, place); err != nil {
 		return true, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", last, place, err)
 	}
 	_, err = e.packedEnd(head, last, place)

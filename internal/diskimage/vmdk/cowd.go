@@ -24,7 +24,7 @@ func openCOWD(f *file) (*sparse, []string, error) {
 		return corrupt("", nil, fmt.Sprintf("the file ends after %d of its %d bytes", f.size, cowdHeaderSize))
 	}
 	b := make([]byte, sectorSize)
-	if err := readFull(f, b, 0); err != nil {
+	if err := diskimage.ReadFull(f, b, 0); err != nil {
 		return nil, nil, fmt.Errorf("read the COWD header: %w", err)
 	}
 	le := binary.LittleEndian

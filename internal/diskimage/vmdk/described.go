@@ -131,7 +131,7 @@ func (s *described) named(line extentLine) (*extentFile, error) {
 	}
 	if opened.size == s.own.size {
 		first := make([]byte, len(s.text))
-		if err := readFull(opened, first, 0); err != nil {
+		if err := diskimage.ReadFull(opened, first, 0); err != nil {
 			return nil, fmt.Errorf("extent %s: %w", quote(line.name), err)
 		}
 		if bytes.Equal(first, s.text) {
@@ -185,7 +185,7 @@ func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
 
 func (s *described) openSparse(f *file) (*sparse, []string, error) {
 	head := make([]byte, min(f.size, sectorSize))
-	if err := readFull(f, head, 0); err != nil {
+	if err := diskimage.ReadFull(f, head, 0); err != nil {
 		return nil, nil, fmt.Errorf("read the header: %w", err)
 	}
 	magic := magicOf(head)

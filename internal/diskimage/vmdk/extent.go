@@ -48,7 +48,9 @@ func (f flat) run(_ *cursor, off, limit int64) (run, error) {
 	return run{stored, f.file, f.at + off, limit}, nil
 }
 
-func (f flat) read(_ *scratch, r run, _ int64, p []byte) error { return readFull(f.file, p, r.at) }
+func (f flat) read(_ *scratch, r run, _ int64, p []byte) error {
+	return diskimage.ReadFull(f.file, p, r.at)
+}
 
 // nothing is an extent without a file, or one that must not be read: ZERO, NOACCESS.
 type nothing struct{}

@@ -63,7 +63,7 @@ func findFooter(r io.ReaderAt, size int64) (at int64, footer []byte, err error) 
 	}
 	tail := make([]byte, min(size, footerTailSize+maxFooterPadding))
 	start := size - int64(len(tail))
-	if err := readFull(r, tail, start); err != nil {
+	if err := diskimage.ReadFull(r, tail, start); err != nil {
 		return 0, nil, fmt.Errorf("read the end of the VMDK: %w", err)
 	}
 	sectorAt := func(at int64) []byte {

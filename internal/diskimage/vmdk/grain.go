@@ -88,7 +88,7 @@ func (e *sparse) unpack(s *scratch, grain, at int64, dst []byte) error {
 func (e *sparse) readPacked(s *scratch, grain, at int64) ([]byte, error) {
 	s.packed = room(s.packed, grainHeaderSize+packedBound(e.grain))
 	have := min(firstRead, int64(len(s.packed)), e.file.size-at) // at least grainHeaderSize, by decode
-	if err := readFull(e.file, s.packed[:have], at); err != nil {
+	if err := diskimage.ReadFull(e.file, s.packed[:have], at); err != nil {
 		return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 	}
 	end, err := e.packedEnd(s.packed, grain, at)
@@ -96,7 +96,7 @@ func (e *sparse) readPacked(s *scratch, grain, at int64) ([]byte, error) {
 		return nil, err
 	}
 	if end > have {
-		if err := readFull(e.file, s.packed[have:end], at+have); err != nil {
+		if err := diskimage.ReadFull(e.file, s.packed[have:end], at+have); err != nil {
 			return nil, fmt.Errorf("read grain %d of the VMDK at byte %d: %w", grain, at, err)
 		}
 	}

@@ -138,7 +138,7 @@ func readEmbedded(f *file, h *header) (descriptor, int64, error) {
 	}
 	at := int64(h.descriptorOffset) * sectorSize
 	text := make([]byte, min(int64(h.descriptorSize)*sectorSize, maxDescriptorBytes))
-	if err := readFull(f, text, at); err != nil {
+	if err := diskimage.ReadFull(f, text, at); err != nil {
 		return descriptor{}, 0, fmt.Errorf("read the VMDK descriptor at byte %d: %w", at, err)
 	}
 	return parseDescriptor(text, at), at, nil

@@ -108,7 +108,7 @@ func (d *disk) checkParent(parent *disk) error {
 // disk opens the disk that begins with a file.
 func (o *opening) disk(f *file) (*disk, error) {
 	head := make([]byte, min(f.size, sectorSize))
-	if err := readFull(f, head, 0); err != nil {
+	if err := diskimage.ReadFull(f, head, 0); err != nil {
 		return nil, fmt.Errorf("read the VMDK header: %w", err)
 	}
 	switch m := magicOf(head); m {
@@ -119,7 +119,7 @@ func (o *opening) disk(f *file) (*disk, error) {
 	case isOther:
 	}
 	text := make([]byte, min(f.size, maxDescriptorBytes))
-	if err := readFull(f, text, 0); err != nil {
+	if err := diskimage.ReadFull(f, text, 0); err != nil {
 		return nil, fmt.Errorf("read the VMDK descriptor: %w", err)
 	}
 	d := parseDescriptor(text, 0)

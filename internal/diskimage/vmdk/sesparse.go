@@ -36,7 +36,7 @@ func openSESparse(f *file) (*sparse, []string, error) {
 	if f.size < sectorSize {
 		return nil, nil, corrupt("seSparse header", "", 0, nil, fmt.Sprintf("the file ends after %d of its %d bytes", f.size, sectorSize))
 	}
-	if err := readFull(f, b, 0); err != nil {
+	if err := diskimage.ReadFull(f, b, 0); err != nil {
 		return nil, nil, fmt.Errorf("read the seSparse header: %w", err)
 	}
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
@@ -128,7 +128,7 @@ func openSESparse(f *file) (*sparse, []string, error) {
 // checkVolatile refuses an extent whose journal was not replayed: what the journal holds is missing in the tables.
 func checkVolatile(f *file, at int64) error {
 	b := make([]byte, sectorSize)
-	if err := readFull(f, b, at); err != nil {
+	if err := diskimage.ReadFull(f, b, at); err != nil {
 		return fmt.Errorf("read the volatile header of seSparse at byte %d: %w", at, err)
 	}
 	le := binary.LittleEndian

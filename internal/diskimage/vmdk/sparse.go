@@ -125,7 +125,7 @@ func (e *sparse) read(s *scratch, r run, off int64, p []byte) error {
 	if e.compressed {
 		return e.readInGrain(s, off, r.at-off%e.grain, p)
 	}
-	if err := readFull(e.file, p, r.at); err != nil {
+	if err := diskimage.ReadFull(e.file, p, r.at); err != nil {
 		return fmt.Errorf("read %d bytes of grains of the VMDK at byte %d: %w", len(p), r.at, err)
 	}
 	return nil

@@ -199,7 +199,7 @@ func (e *sparse) compareRedundantTable(c *cursor) (err error) {
 // fill reads n bytes into b, which grows where it must; empty after an error.
 func (e *sparse) fill(b []byte, at, n int64) ([]byte, error) {
 	b = room(b, n)
-	if err := readFull(e.file, b, at); err != nil {
+	if err := diskimage.ReadFull(e.file, b, at); err != nil {
 		return b[:0], err
 	}
 	return b, nil

@@ -109,16 +109,3 @@ func inFile(sector uint64, length, size int64) bool {
 	}
 	return sector <= uint64(size-length)/sectorSize
 }
-
-// readFull reads all of p: an image that ends earlier than its length said is an error of the source, not of the format.
-func readFull(r io.ReaderAt, p []byte, at int64) error {
-	n, err := r.ReadAt(p, at)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
-	default:
-		return err
-	}
-}
