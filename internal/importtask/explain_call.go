@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -203,6 +204,10 @@ var callFailures = []callFailure{
 	{when: func(err error) bool { return beforeSending(err) && !mayHaveBegun(err) }, sign: "no such host, connection refused", Explanation: Explanation{
 		Cause: "No connection to the EC2 endpoint could be made, so nothing was asked of EC2.",
 		Cure:  "Check the network, the proxy settings, `region` and `endpoints`: a Region that does not exist has no endpoint either.",
+	}},
+	{when: func(err error) bool { return errors.Is(err, errNotCalled) && errors.Is(err, context.DeadlineExceeded) }, sign: "stopped before the call", Explanation: Explanation{
+		Cause: "The time of the operation was over before EC2 was asked for anything.",
+		Cure:  "Apply again; allow more time in the `timeouts` block if it is short.",
 	}},
 	{when: notEC2, sign: "`UnknownError`", Explanation: Explanation{
 		Cause: "What answered is not EC2: the answer is no EC2 error.",

@@ -143,11 +143,13 @@ func (s *starting) started(out *ec2.ImportSnapshotOutput) (Task, error) {
 	return t, nil
 }
 
+var errNotCalled = errors.New("stopped before ImportSnapshot was called")
+
 // interrupted keeps the cause of a stop, and EC2's last words where there were some.
 func (s *starting) interrupted(cause error) error {
 	switch {
 	case s.last == nil:
-		return fmt.Errorf("stopped before ImportSnapshot was called: %w", cause)
+		return fmt.Errorf("%w: %w", errNotCalled, cause)
 	case s.tried.mayHaveActed():
 		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, s.last)
 	default:
