@@ -263,7 +263,10 @@ func TestMemoryOfOverlaps(t *testing.T) {
 
 // Grains in no order, strewn over a file of holes, are not looked for once for each of the 32 pieces of the file, wherever they lie close together.
 func TestStrewnGrains(t *testing.T) {
-	const piece = 1 << 27 // sectors
+	const (
+		piece     = 1 << 27              // sectors
+		few, many = 1 << 18, 2<<20 + 512 // what is sorted, and what is not
+	)
 	for _, c := range []struct {
 		name   string
 		grains int64
@@ -272,18 +275,18 @@ func TestStrewnGrains(t *testing.T) {
 		walks  int64                  // over all tables
 		want   string
 	}{
-		{"few", 1 << 20, true, nil, 4, ""},
-		{"few, one twice", 1 << 20, false, func(e []uint32) { e[1] = e[0] }, 4, "entry of grain 1 = 4293922841: another entry"},
-		{"many in no order", 3 << 20, true, nil, 2, "unsupported VMDK: its 3145728 grains are strewn over 219"},
-		{"many from the end on", 3 << 20, false, nil, 4, ""},
-		{"one twice, far apart", 3 << 20, false, func(e []uint32) { e[2<<20] = e[7] }, 4, "entry of grain 2097152 = 4293932433: another entry"},
-		{"over the edge of two pieces", 3 << 20, false, func(e []uint32) {
+		{"few", few, true, nil, 4, ""},
+		{"few, one twice", few, false, func(e []uint32) { e[1] = e[0] }, 4, "entry of grain 1 = 4294690825: another entry"},
+		{"many in no order", many, true, nil, 2, "unsupported VMDK: its 2097664 grains are strewn over 219"},
+		{"many from the end on", many, false, nil, 4, ""},
+		{"one twice, far apart", many, false, func(e []uint32) { e[1<<20] = e[7] }, 4, "entry of grain 1048576 = 4293918257: another entry"},
+		{"over the edge of two pieces", many, false, func(e []uint32) {
 			low := e[len(e)-1]
-			e[10], e[2<<20] = low+9*piece+4, low+9*piece-3
-		}, 6, "entry of grain 10 = 1207984190: it lies over another one"},
-		{"close to the edge of two pieces", 3 << 20, false, func(e []uint32) {
+			e[10], e[1<<20] = low+9*piece+4, low+9*piece-3
+		}, 6, "entry of grain 10 = 1207975980: it lies over another one"},
+		{"close to the edge of two pieces", many, false, func(e []uint32) {
 			low := e[len(e)-1]
-			e[10], e[2<<20] = low+9*piece+5, low+9*piece-3
+			e[10], e[1<<20] = low+9*piece+5, low+9*piece-3
 		}, 4, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -301,8 +304,10 @@ func TestStrewnGrains(t *testing.T) {
 			if c.change != nil {
 				c.change(entries)
 			}
-			for k, e := range entries {
-				put32(s.Data, s.GT[int64(k)/512]+4*(int64(k)%512), e)
+			for k := int64(0); k < c.grains; k += 512 {
+				for n, e := range entries[k : k+512] {
+					put32(s.Data, s.GT[k/512]+4*int64(n), e)
+				}
 			}
 			err := bounded(t, &long{data: s.Data, size: 2<<40 - 512}, nil, c.walks*int64(len(s.Data)))
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
