@@ -220,10 +220,10 @@ func writeFailed(err error) error {
 	return writeError{withoutPath(err)}
 }
 
-type writerAt struct{ *os.File }
+type writerAt struct{ *sparse.Target }
 
 func (w writerAt) WriteAt(b []byte, off int64) (int, error) {
-	n, err := w.File.WriteAt(b, off)
+	n, err := w.Target.WriteAt(b, off)
 	return n, writeFailed(err)
 }
 

@@ -25,7 +25,7 @@ func TestNextData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := sparse.File{File: created}
+	f := sparse.File{File: created.File}
 	stored, found := int64(0), 0
 	for off := int64(0); ; {
 		start, end, err := f.NextData(off)
@@ -84,7 +84,7 @@ func BenchmarkNextData(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	f := sparse.File{File: created}
+	f := sparse.File{File: created.File}
 	for b.Loop() {
 		for off := int64(0); ; {
 			_, end, err := f.NextData(off)

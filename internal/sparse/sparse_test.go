@@ -1,6 +1,7 @@
 package sparse_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -62,5 +63,43 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	if _, err := sparse.Create(filepath.Join(dir, "absent", "x"), 1, 0o600); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("in a directory that is not there: %v", err)
+	}
+}
+
+// What is written is there, where it was written, and nothing else takes room, whatever the file system is fastest with: in long pieces and short
+// ones, on the edges of blocks and off them.
+func TestWriteAt(t *testing.T) {
+	const size, piece = 64 << 20, 256 << 10
+	f, err := sparse.Create(filepath.Join(t.TempDir(), "volume.raw"), size, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want := make([]byte, size)
+	wrote := int64(0)
+	for k, off := range []int64{0, 4 << 20, 9<<20 + 4096, 20<<20 + 100, 40 << 20, 40<<20 + piece, size - piece} {
+		n := []int64{piece, 64 << 10, 4096}[k%3]
+		copy(want[off:], bytes.Repeat([]byte{byte(k + 1)}, int(n)))
+		if m, err := f.WriteAt(want[off:off+n], off); err != nil || int64(m) != n {
+			t.Fatalf("%d bytes at %d: %d, %v", n, off, m, err)
+		}
+		wrote += n
+	}
+	got := make([]byte, size)
+	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("something else is read than was written, %v", err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used, ok := allocated(info); ok && (used < wrote || used > wrote+256<<10) || info.Size() != size {
+		t.Errorf("a file of %d bytes occupies %d for %d", info.Size(), used, wrote)
+	}
+	if _, err := f.WriteAt(want[:piece], -1); err == nil {
+		t.Error("written in front of the file")
 	}
 }
