@@ -123,7 +123,7 @@ func TestSlowCallsAreRepeatedToo(t *testing.T) {
 				var tried tries
 				calls := 0
 				for final := error(nil); final == nil; calls++ {
-					time.Sleep(3 * time.Minute)
+					_ = pause(t.Context(), 3*time.Minute)
 					_, _, final = tried.next(err)
 				}
 				if calls != 3 {

@@ -14,9 +14,9 @@ const (
 	bitmapBits   = 16 << 20 * 8
 	maxSorted    = 16 << 20 / 8     // places
 	maxStretches = 4096             // parts of all places of which it is known where they lead
-	maxVisits    = 64 << 20         // of entries, over all walks: about a second
+	maxLooks     = 64 << 20         // at entries, over all walks: about a second
 	maxWalks     = 8                // over all entries, where that takes longer; the tables of ESX are a 128th of the grains that they lead to
-	pieceVisits  = bitmapBits >> 10 // what a piece of a map costs by itself, in visits
+	pieceLooks   = bitmapBits >> 10 // what a piece of a map costs by itself, in looks
 )
 
 // verify walks the tables of all extents once. Two entries with one table, or one grain, are refused: no writer makes them, one small file would be a
@@ -42,6 +42,7 @@ func (e *sparse) verify() error {
 		length: e.perTable * e.width,
 		end:    e.entries,
 		step:   1,
+		looked: &c.looked,
 		walk:   func(from, to int64, visit visitor) error { return e.eachTable(&c, from, to, visit) },
 		refuse: func(n int64, reason string) error {
 			entry, err := e.directoryEntry(&c, n)
@@ -62,6 +63,7 @@ func (e *sparse) verify() error {
 		length: e.grain,
 		end:    e.grains,
 		step:   e.perTable,
+		looked: &c.looked,
 		walk:   func(from, to int64, visit visitor) error { return e.eachGrain(&c, from, to, visit) },
 		refuse: func(n int64, reason string) error {
 			return e.entryError(&c, n, e.entry(c.table, n-c.index*e.perTable), reason)
@@ -83,6 +85,7 @@ type visitor func(n, at int64) error
 // eachTable visits the tables that are there, from one to before another.
 func (e *sparse) eachTable(c *cursor, from, to int64, visit visitor) error {
 	for index := from; index < to; index++ {
+		c.looked++
 		at, err := e.tablePlace(c, index)
 		if err == nil && at != 0 {
 			err = visit(index, at)
@@ -100,6 +103,7 @@ func (e *sparse) eachTable(c *cursor, from, to int64, visit visitor) error {
 // eachGrain visits the grains that are stored, from one to before another.
 func (e *sparse) eachGrain(c *cursor, from, to int64, visit visitor) error {
 	for grain := from; grain < to; {
+		c.looked++
 		k, at, next, err := e.find(c, grain)
 		if err == nil && k == stored {
 			err = visit(grain, at)
@@ -116,32 +120,36 @@ func (e *sparse) eachGrain(c *cursor, from, to int64, visit visitor) error {
 type places struct {
 	called string
 	length int64
-	end    int64 // how many entries there are for them
-	step   int64 // entries that a walk reads together
+	end    int64  // how many entries there are for them
+	step   int64  // entries that a walk reads together
+	looked *int64 // looks at entries so far: entries that are claimed in vain cost none
 	walk   func(from, to int64, visit visitor) error
 	refuse func(n int64, reason string) error // the n-th, while it is visited
 
 	count, first, last, low, high int64
 	differ                        uint64 // the bits in which one differs from the first
 	inOrder                       bool   // each begins behind the end of the one before
+	looks                         int64  // of a walk
 	stretches                     []stretch
 }
 
-// stretch is entries that follow one another, and where the first and the last of what they lead to begins.
-type stretch struct{ from, to, low, high int64 }
+// stretch is entries that follow one another, where the first and the last of what they lead to begins, and how many looks a walk over them takes.
+type stretch struct{ from, to, low, high, looks int64 }
 
 // survey walks the places for what can be told without keeping them.
 func (p *places) survey() error {
 	p.inOrder = true
 	length := divUp(divUp(p.end, p.step), maxStretches) * p.step
 	var s *stretch
+	begin, looked, next := *p.looked, *p.looked, int64(0)
 	err := p.each(func(n, at int64) error {
-		if s == nil || n >= s.to {
-			from := n - n%length
-			p.stretches = append(p.stretches, stretch{from, min(from+length, p.end), at, at})
-			s = &p.stretches[len(p.stretches)-1]
+		from := n - n%p.step
+		if n >= next {
+			p.stretches = append(p.stretches, stretch{from: from, low: at, high: at})
+			s, next = &p.stretches[len(p.stretches)-1], n-n%length+length
 		}
-		s.low, s.high = min(s.low, at), max(s.high, at)
+		s.to, s.low, s.high = min(from+p.step, p.end), min(s.low, at), max(s.high, at)
+		s.looks, looked = s.looks+*p.looked-looked, *p.looked
 		if p.count == 0 {
 			p.first = at
 		} else if at-p.last < p.length {
@@ -152,6 +160,7 @@ func (p *places) survey() error {
 		p.differ |= uint64(at ^ p.first)
 		return nil
 	})
+	p.looks = *p.looked - begin
 	p.low, p.high = p.first, p.first
 	for _, s := range p.stretches {
 		p.low, p.high = min(p.low, s.low), max(p.high, s.high)
@@ -178,14 +187,14 @@ func (p *places) check(others *places) error {
 		return p.checkSorted(others)
 	}
 	pieceOf := func(at int64) int64 { return (at - p.low) / unit / bitmapBits }
-	visits := pieces * pieceVisits
+	looks := pieces * pieceLooks
 	for _, s := range p.stretches {
-		visits += (s.to - s.from) * (pieceOf(s.high) - pieceOf(s.low) + 1)
+		looks += s.looks * (pieceOf(s.high) - pieceOf(s.low) + 1)
 	}
 	if others != nil {
-		visits += others.end * pieces
+		looks += others.looks * pieces
 	}
-	if pieces > 1 && visits > max(maxVisits, maxWalks*p.end) {
+	if pieces > 1 && looks > max(maxLooks, maxWalks*p.looks) {
 		return &diskimage.UnsupportedError{
 			Format: format, Cure: qemuCure,
 			Reason: fmt.Sprintf("its %d %s are strewn over %d bytes of the file in no order, which are too many to be held against one another",
@@ -266,13 +275,17 @@ func (p *places) refuseAt(place int64, second bool) error {
 	if second {
 		reason, passed = samePlace, false
 	}
-	return p.each(func(n, at int64) error {
+	err := p.each(func(n, at int64) error {
 		if at == place && passed {
 			return p.refuse(n, reason)
 		}
 		passed = passed || at == place
 		return nil
 	})
+	if err == nil {
+		err = fmt.Errorf("the %s at byte %d of the VMDK are not where they were a moment ago: the file was written to", p.called, place)
+	}
+	return err
 }
 
 // bitmap is a piece of a map of slots.

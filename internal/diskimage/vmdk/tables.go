@@ -30,6 +30,8 @@ type cursor struct {
 	blank bool   // it has no entry that is not 0
 	copy  []byte // of the table, for a look
 
+	looked int64 // at entries, in walks over all of them
+
 	// What is known of the holes of the file. Each kind of thing has a place of its own in it: all kinds together would ask for each of them anew.
 	known struct{ directory, redundant, tables, redundantTables, data storedRun }
 }
