@@ -317,6 +317,26 @@ func TestStrewnGrains(t *testing.T) {
 	}
 }
 
+// Grains that are too many to be held against one another do not become fewer by a header that claims 64 TiB, and a directory in a hole for them.
+func TestStrewnGrainsOfAClaim(t *testing.T) {
+	const grains, directory = 2<<20 + 512, 128 << 20
+	v := testimage.VMDK{Size: grains * 4096, GrainSectors: 8, Descriptor: "RW 8 SPARSE \"x\""}
+	s := v.BuildSparse()
+	put64(s.Data, 12, 64<<40/512)
+	put64(s.Data, 56, uint64(len(s.Data)/512))
+	s.Data = append(s.Data, s.Data[s.GD:s.GD+4*grains/512]...)
+	first := int64(len(s.Data)+directory) / 512
+	dice := rand.New(rand.NewPCG(1, 1))
+	for k, place := range dice.Perm(grains) {
+		put32(s.Data, s.GT[int64(k)/512]+4*int64(k%512), uint32(first+int64(place)*1999))
+	}
+	l := &long{data: s.Data, size: 2 << 40, runs: [][2]int64{{0, int64(len(s.Data))}}}
+	err := bounded(t, l, nil, 2*int64(len(s.Data)))
+	if err == nil || !strings.Contains(err.Error(), "grains are strewn over") {
+		t.Error(err)
+	}
+}
+
 // Tables of a single entry are as far apart as others: the map has no more places for them.
 func TestStrewnTables(t *testing.T) {
 	const tables = 2<<20 + 1
