@@ -152,12 +152,17 @@ func (c *convertCommand) checkImportable(env environment, img *detect.Image) err
 	return nil
 }
 
-// checkDestination refuses, before any work, a DST that must not be replaced. It gives the mode to write the file with: what replaces another file is
-// for no eyes but the owner's until it gets that one's mode.
+// The modes that DST is written with. What replaces another file is for no eyes but the owner's until it gets that one's mode.
+const (
+	created   fs.FileMode = 0o644
+	replacing fs.FileMode = 0o600
+)
+
+// checkDestination refuses, before any work, a DST that must not be replaced. It gives the mode to write the file with.
 func (c *convertCommand) checkDestination(src *source) (perm fs.FileMode, err error) {
 	there, err := os.Lstat(c.Destination)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0o644, nil
+		return created, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
@@ -173,7 +178,7 @@ func (c *convertCommand) checkDestination(src *source) (perm fs.FileMode, err er
 	case !c.Force:
 		return 0, fmt.Errorf("%s exists: name another file, or replace it with --force", c.Destination)
 	}
-	return 0o600, nil
+	return replacing, nil
 }
 
 // write makes the file at path, which is gone again if it fails, and says how many bytes of data it holds.
@@ -190,7 +195,11 @@ func (c *convertCommand) write(env environment, path string, perm fs.FileMode, i
 	if c.To == "vmdk" {
 		written, err = writeVMDK(env.ctx, f, img, show)
 	} else {
-		written, err = convert.Copy(env.ctx, writerAt{f}, img, convert.Options{Progress: show.at})
+		target := writerAt{f}
+		if perm == replacing {
+			target.WriterAt = f.File // ext4 saves what replaces a file from a crash (mount option auto_da_alloc), but not where room was made for it
+		}
+		written, err = convert.Copy(env.ctx, target, img, convert.Options{Progress: show.at})
 	}
 	show.done()
 	if err = errors.Join(err, writeFailed(f.Close())); err != nil {
@@ -220,10 +229,10 @@ func writeFailed(err error) error {
 	return writeError{withoutPath(err)}
 }
 
-type writerAt struct{ *sparse.Target }
+type writerAt struct{ io.WriterAt }
 
 func (w writerAt) WriteAt(b []byte, off int64) (int, error) {
-	n, err := w.Target.WriteAt(b, off)
+	n, err := w.WriterAt.WriteAt(b, off)
 	return n, writeFailed(err)
 }
 
@@ -279,7 +288,9 @@ func putInPlace(temporary, destination string, force bool, link func(old, new st
 		if _, err := os.Lstat(destination); !errors.Is(err, fs.ErrNotExist) {
 			return errors.New("it exists by now")
 		}
-	} else if there, err := os.Lstat(destination); err == nil {
+	} else if there, err := os.Lstat(destination); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if err == nil {
 		if !there.Mode().IsRegular() {
 			return fmt.Errorf("by now it is %s, which is never replaced", kind(there.Mode()))
 		}

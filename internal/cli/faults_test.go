@@ -151,7 +151,7 @@ func TestConvertLinkAppears(t *testing.T) {
 	}
 }
 
-// The file that replaces another one is never for more eyes than that, neither while it is written nor when it is in place. Windows has no such modes.
+// The file that replaces another one has no wider mode than that, neither while it is written nor when it is in place. Windows has no such modes.
 func TestConvertKeepsTheMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no modes there")

@@ -206,7 +206,7 @@ var callFailures = []callFailure{
 		Cure:  "Check the network, the proxy settings, `region` and `endpoints`: a Region that does not exist has no endpoint either.",
 	}},
 	{when: func(err error) bool { return errors.Is(err, errNotCalled) && errors.Is(err, context.DeadlineExceeded) }, sign: "stopped before the call", Explanation: Explanation{
-		Cause: "The time of the operation was over before EC2 was asked for anything.",
+		Cause: "The time of the operation was over before ImportSnapshot was called, so no import has begun.",
 		Cure:  "Apply again; allow more time in the `timeouts` block if it is short.",
 	}},
 	{when: notEC2, sign: "`UnknownError`", Explanation: Explanation{

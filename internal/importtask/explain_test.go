@@ -134,7 +134,7 @@ func TestExplainCall(t *testing.T) {
 		"P20 Region of a bucket": {
 			answer(400, "InvalidParameter", "The given S3 bucket (images) is not local to the region."), "another Region than the one", BlameRegion,
 		},
-		"own time over": {(&starting{}).interrupted(context.DeadlineExceeded), "before EC2 was asked for anything", BlameNone},
+		"own time over": {(&starting{}).interrupted(context.DeadlineExceeded), "before ImportSnapshot was called", BlameNone},
 		"location":      {answer(400, "InvalidParameter", "Invalid S3 source location"), "a bucket and a key", BlameDiskContainer},
 		"format": {
 			answer(400, "InvalidParameter", "Parameter disk-image-size=0 has an invalid format"), "of the given format", BlameFormat,

@@ -1,6 +1,7 @@
 package sparse
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
 
@@ -19,9 +20,12 @@ func (r *room) open(f *os.File) {
 	r.wanted.Store(unix.Fstatfs(int(f.Fd()), &st) == nil && st.Type == unix.EXT4_SUPER_MAGIC)
 }
 
-// before ignores that there is no room: the write says so. An inode without extents, from the days of ext3, refuses for ever.
+// before ignores what goes wrong, since the write itself meets it, too. An inode without extents, from the days of ext3, refuses for ever.
 func (r *room) before(f *os.File, off, length int64) {
-	if length >= worthAsking && r.wanted.Load() && unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, length) != nil {
+	if length < worthAsking || !r.wanted.Load() {
+		return
+	}
+	if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, length); errors.Is(err, unix.EOPNOTSUPP) {
 		r.wanted.Store(false)
 	}
 }
