@@ -16,7 +16,8 @@ type repetition struct {
 	why         string
 	when        func(error) bool
 	first, most time.Duration // waits, doubling
-	window      time.Duration // 0: until the caller's time is over; two repetitions there are in any case
+	window      time.Duration // 0: until the caller's time is over
+	least       int           // repetitions, even behind the window
 }
 
 // repetitions is the table of what is tried again, the first that fits counts; what is not in it fails at once. It is the only layer of retries
@@ -25,7 +26,7 @@ var repetitions = [...]repetition{
 	// A role that was just made is unknown to VM Import for some seconds, and the same words say that it will never do: hence the bound (P10, P11).
 	{
 		why: "the service role is not usable yet", when: roleNotReady,
-		first: 2 * time.Second, most: 15 * time.Second, window: 2 * time.Minute,
+		first: 2 * time.Second, most: 15 * time.Second, window: 2 * time.Minute, least: 2,
 	},
 	// EC2 runs few imports of an account at a time; the others wait their turn.
 	{
@@ -34,25 +35,25 @@ var repetitions = [...]repetition{
 	},
 	{why: "EC2 throttles the calls", when: throttled, first: 2 * time.Second, most: time.Minute},
 	// The SDK has learned the difference from the answer, and signs the next call with it.
-	{why: "the clock of this machine is off", when: skewed, first: 100 * time.Millisecond, most: time.Second, window: 2 * time.Second},
+	{why: "the clock of this machine is off", when: skewed, first: 100 * time.Millisecond, most: time.Second, window: 2 * time.Second, least: 1},
 	// Long enough for an endpoint that restarts, too short to be taken for a hang where there is none.
-	{why: "EC2 cannot be reached", when: disconnected, first: 200 * time.Millisecond, most: 2 * time.Second, window: 5 * time.Second},
-	// moto says by it that it has no such action, a proxy that it stumbled.
+	{why: "EC2 cannot be reached", when: disconnected, first: 200 * time.Millisecond, most: 2 * time.Second, window: 5 * time.Second, least: 1},
+	// moto says by it that it has no such action, a proxy that it stumbled, and EC2 may have begun an import behind it.
 	{
 		why: "a page came in place of EC2's answer", when: isForeignPage,
-		first: 500 * time.Millisecond, most: time.Second, window: time.Second,
+		first: 500 * time.Millisecond, most: time.Second, window: 4 * time.Second, least: 5,
 	},
 	// A proxy that stumbled, or a server that is no EC2 and will never name a task.
 	{
 		why: "the answer names no task", when: isUnnamed,
-		first: 500 * time.Millisecond, most: 4 * time.Second, window: 10 * time.Second,
+		first: 500 * time.Millisecond, most: 4 * time.Second, window: 10 * time.Second, least: 3,
 	},
 	answerWasLost,
 }
 
 // answerWasLost: the import may have begun, and the same token gets its task. The first try comes soon, since most losses are single connections.
 var answerWasLost = repetition{
-	why: "the answer was lost", when: answerLost, first: 250 * time.Millisecond, most: 15 * time.Second, window: 2 * time.Minute,
+	why: "the answer was lost", when: answerLost, first: 250 * time.Millisecond, most: 15 * time.Second, window: 2 * time.Minute, least: 2,
 }
 
 // tries are the repetitions of one call.
@@ -87,8 +88,8 @@ func (t *tries) next(err error) (wait time.Duration, why string, final error) {
 		switch left := r.window - time.Since(t.since); {
 		case left > 0:
 			wait = min(wait, left)
-		// A slow call, as on a busy machine, must not use up the window before the one behind it: most faults are over by then.
-		case t.repeats >= 2:
+		// Slow calls, as on a busy machine, must not use up the window before those behind them: most faults are over by then.
+		case t.repeats >= r.least:
 			return 0, "", fmt.Errorf("tried for %s (%s): %w", time.Since(t.since).Round(time.Second), r.why, err)
 		}
 	}

@@ -77,7 +77,7 @@ func TestOneLayerOfRetries(t *testing.T) {
 		"500":     {fails, 12, 18, 400 * time.Millisecond, 2*time.Minute + time.Second},
 		"reset":   {reset, 12, 18, 400 * time.Millisecond, 2*time.Minute + time.Second},
 		"refused": {refused, 5, 9, 400 * time.Millisecond, 6 * time.Second},
-		"page":    {func(int, url.Values) (int, string, error) { return 500, page, nil }, 3, 4, 700 * time.Millisecond, 2 * time.Second},
+		"page":    {func(int, url.Values) (int, string, error) { return 500, page, nil }, 6, 11, 700 * time.Millisecond, 5 * time.Second},
 	} {
 		for call, run := range map[string]func(*testing.T, *Importer) error{
 			"start": func(t *testing.T, i *Importer) error {
@@ -115,19 +115,22 @@ func TestOneLayerOfRetries(t *testing.T) {
 	}
 }
 
-// TestSlowCallsAreRepeatedToo: calls that take longer than the window are repeated twice nevertheless, and no more.
+// TestSlowCallsAreRepeatedToo: calls that take longer than the window are repeated nevertheless, so that a fault of some calls is outlasted.
 func TestSlowCallsAreRepeatedToo(t *testing.T) {
-	for name, err := range map[string]error{"page": answer(500, "UnknownError", "x"), "500": answer(500, "InternalError", "x")} {
+	for name, tc := range map[string]struct {
+		err   error
+		calls int
+	}{"page": {answer(500, "UnknownError", "x"), 6}, "500": {answer(500, "InternalError", "x"), 3}, "unnamed": {errUnnamed, 4}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var tried tries
 				calls := 0
 				for final := error(nil); final == nil; calls++ {
 					_ = pause(t.Context(), 3*time.Minute)
-					_, _, final = tried.next(err)
+					_, _, final = tried.next(tc.err)
 				}
-				if calls != 3 {
-					t.Errorf("%d calls, want 3", calls)
+				if calls != tc.calls {
+					t.Errorf("%d calls, want %d", calls, tc.calls)
 				}
 			})
 		})

@@ -122,11 +122,11 @@ func TestStartOnTheWire(t *testing.T) {
 			return 501, failure("InternalFailure", "The import_snapshot action has not been implemented"), nil
 		}},
 		"moto": {
-			most: 3, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
+			most: 8, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
 			serve: func(int, url.Values) (int, string, error) { return 500, page, nil },
 		},
 		"an empty 500": {
-			most: 3, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
+			most: 8, says: "500", explain: "no image import at this EC2 endpoint", options: []func(*ec2.Options){elsewhere},
 			serve: func(int, url.Values) (int, string, error) { return 500, "", nil },
 		},
 		"P12 a proxy before AWS stumbles for longer than an emulator is given": {most: 7, serve: func(n int, _ url.Values) (int, string, error) {
