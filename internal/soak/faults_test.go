@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 		c.resource["tags"] = map[string]any{"Name": "web", "run": "7"}
 		c.resource["timeouts"] = map[string]any{"create": "30s", "update": "30s", "delete": "30s", "read": "30s"}
 		if test.calls == 0 && test.waits && !harmless[test.Name] {
-			c.resource["timeouts"] = map[string]any{"create": "5s", "update": "5s", "delete": "5s", "read": "5s"}
+			c.resource["timeouts"] = map[string]any{"create": "8s", "update": "8s", "delete": "8s", "read": "8s"}
 		}
 		if test.action == "ModifySnapshotTier" {
 			c.resource["storage_tier"] = "archive"
