@@ -11,7 +11,7 @@ import (
 // Stoppable puts the plugin server that Terraform talks to before the applies of c: there a StopProvider arrives, and ends the contexts of all calls.
 // What is returned is StopProvider. Diagnostics come without their paths.
 func (c *Core) Stoppable() (stop func()) {
-	server := tf6server.New("registry.terraform.io/ec2-import-snapshot/ec2", c.server, tf6server.WithoutLogStderrOverride())
+	server := tf6server.New("registry.terraform.io/ec2-import-snapshot/ec2", c.server, tf6server.WithLoggingSink(c.t)) // else it fills stderr at TRACE
 	c.server = behind{c.server, func(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 		return transmit(ctx, server.ApplyResourceChange, req)
 	}}

@@ -86,7 +86,11 @@ func TestNotImplementedEndsSoon(t *testing.T) {
 						tries++
 					}
 				}
-				if tries == 0 || tries > 3 {
+				most := 3
+				if emulator == "moto" && (name == "ImportSnapshot" || name == "CancelImportTask") {
+					most = 8 // behind its pages something may have begun, so they are asked again for four seconds
+				}
+				if tries == 0 || tries > most {
 					t.Errorf("%s was called %d times", name, tries)
 				}
 			})
