@@ -23,7 +23,8 @@ var version = "dev"
 func main() {
 	args := os.Args[1:]
 	debug := len(args) == 1 && (args[0] == "-debug" || args[0] == "--debug")
-	if len(args) == 0 || debug {
+	// Without arguments Terraform starts it, and says so by go-plugin's cookie. A person gets the usage.
+	if len(args) == 0 && os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" || debug {
 		servePlugin(debug)
 		return
 	}

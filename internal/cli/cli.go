@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -48,6 +50,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	parser, err := kong.New(&commands{},
 		kong.Name(program),
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
 		kong.Description("Terraform and OpenTofu start this program themselves. By hand it looks at disk images, converts them, and plays EC2."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) {}), // kong calls it behind --help only
@@ -86,6 +89,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command := program
 	if parsed != nil && parsed.Selected() != nil {
 		command += " " + parsed.Selected().Name
+	}
+	if text := err.Error(); strings.HasPrefix(text, "unknown flag -") && !strings.HasPrefix(text, "unknown flag --") {
+		_, _ = fmt.Fprintln(stderr, "A file whose name begins with a dash is given as ./-NAME.")
 	}
 	_, _ = fmt.Fprintf(stderr, "Run \"%s --help\" for what it takes.\n", command)
 	return exitUsage

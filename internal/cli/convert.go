@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,13 +19,13 @@ import (
 )
 
 type convertCommand struct {
-	Source      string `arg:"" name:"SRC" help:"The image file."`
-	Destination string `arg:"" name:"DST" help:"The file to write."`
-	To          string `enum:"raw,vmdk" default:"raw" placeholder:"raw|vmdk" help:"raw: a sparse file as long as the disk. vmdk: stream-optimized, as VM Import takes it (${default})."`
-	Strict      bool   `help:"Refuse what VM Import refuses."`
-	Verify      bool   `help:"Read DST again and compare it with SRC."`
-	Force       bool   `help:"Replace DST, if it is a regular file and no part of SRC. Its mode stays."`
-	JSON        bool   `name:"json" help:"Print one JSON object."`
+	Source      fileName `arg:"" name:"SRC" help:"The image file."`
+	Destination fileName `arg:"" name:"DST" help:"The file to write."`
+	To          string   `enum:"raw,vmdk" default:"raw" placeholder:"raw|vmdk" help:"raw: a sparse file as long as the disk. vmdk: stream-optimized, as VM Import takes it (${default})."`
+	Strict      bool     `help:"Refuse what VM Import refuses."`
+	Verify      bool     `help:"Read DST again and compare it with SRC."`
+	Force       bool     `help:"Replace DST, if it is a regular file and no part of SRC. Its mode stays."`
+	JSON        bool     `name:"json" help:"Print one JSON object."`
 }
 
 // Help is the part of `convert --help` below its summary.
@@ -57,6 +58,9 @@ type conversion struct {
 // Run converts SRC to DST.
 func (c *convertCommand) Run(env environment) error {
 	done, err := c.convert(env)
+	if err != nil && env.ctx.Err() != nil {
+		err = fmt.Errorf("%w; nothing was written to %s", err, c.Destination)
+	}
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", c.Source, err)
 	}
@@ -71,7 +75,7 @@ func (c *convertCommand) Run(env environment) error {
 	return nil
 }
 
-func (d conversion) print(w io.Writer, name string) error {
+func (d conversion) print(w io.Writer, name fileName) error {
 	_, err := fmt.Fprintf(w, "%s: %s, %s of data written from %s\n",
 		name, bytesText(d.VirtualSizeBytes), bytesText(d.WrittenBytes), formatName(d.Format, d.SubFormat))
 	if err == nil && d.SHA256 != nil {
@@ -81,10 +85,10 @@ func (d conversion) print(w io.Writer, name string) error {
 }
 
 func (c *convertCommand) convert(env environment) (conversion, error) {
-	if c.Destination == "" {
-		return conversion{}, usageError{errors.New("DST is empty: name a file")}
+	if err := cmp.Or(c.Source.check("SRC"), c.Destination.check("DST")); err != nil {
+		return conversion{}, err
 	}
-	src, err := openSource(c.Source)
+	src, err := openSource(string(c.Source))
 	if err != nil {
 		return conversion{}, err
 	}
@@ -103,7 +107,7 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 		return conversion{}, err
 	}
 
-	temporary := filepath.Join(filepath.Dir(c.Destination), ".convert-"+rand.Text()[:12]+".partial")
+	temporary := filepath.Join(filepath.Dir(string(c.Destination)), ".convert-"+rand.Text()[:12]+".partial")
 	done := conversion{Format: string(img.Format), SubFormat: orNull(img.SubFormat), VirtualSizeBytes: img.Size()}
 	if done.WrittenBytes, err = c.write(env, temporary, perm, img); err != nil {
 		return done, src.blame(c.explain(err))
@@ -111,15 +115,15 @@ func (c *convertCommand) convert(env environment) (conversion, error) {
 	if c.Verify {
 		sum, err := c.verify(env, temporary, img)
 		if err != nil {
-			return done, errors.Join(src.blame(c.explain(err)), os.Remove(temporary))
+			return done, errors.Join(src.blame(c.explain(err)), discard(temporary))
 		}
 		done.SHA256 = &sum
 	}
 	if err := src.changed(); err != nil {
-		return done, errors.Join(err, os.Remove(temporary))
+		return done, errors.Join(err, discard(temporary))
 	}
-	if err := putInPlace(temporary, c.Destination, c.Force, os.Link); err != nil {
-		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), os.Remove(temporary))
+	if err := putInPlace(temporary, string(c.Destination), c.Force, os.Link); err != nil {
+		return done, errors.Join(fmt.Errorf("put it in place as %s: %w", c.Destination, withoutPath(err)), discard(temporary))
 	}
 	return done, nil
 }
@@ -131,12 +135,12 @@ func (c *convertCommand) explain(err error) error {
 		toRAW.Cure = detect.ToRAW(u.Cure)
 		err = &toRAW
 	}
-	return explain(err, c.Source)
+	return explain(err, string(c.Source))
 }
 
 // checkImportable refuses, with --strict, what VM Import refuses, and otherwise warns of a VMDK that is made for it in vain.
 func (c *convertCommand) checkImportable(env environment, img *detect.Image) error {
-	before := detect.VMImport(img, nil).For(c.Source)
+	before := detect.VMImport(img, nil).For(string(c.Source))
 	after := before
 	if c.To == "vmdk" {
 		after = detect.VMImportConverted(img)
@@ -160,14 +164,14 @@ const (
 
 // checkDestination refuses, before any work, a DST that must not be replaced. It gives the mode to write the file with.
 func (c *convertCommand) checkDestination(src *source) (perm fs.FileMode, err error) {
-	there, err := os.Lstat(c.Destination)
+	there, err := os.Lstat(string(c.Destination))
 	if errors.Is(err, fs.ErrNotExist) {
 		return created, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("look at %s: %w", c.Destination, withoutPath(err))
 	}
-	target, err := os.Stat(c.Destination) // behind a link
+	target, err := os.Stat(string(c.Destination)) // behind a link
 	switch {
 	case err == nil && os.SameFile(src.info, target):
 		return 0, fmt.Errorf("%s is the image itself: name another file", c.Destination)
@@ -188,6 +192,9 @@ func (c *convertCommand) write(env environment, path string, perm fs.FileMode, i
 		length = 0 // it grows
 	}
 	f, err := sparse.Create(path, length, perm)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("write %s: there is no directory %s; make it first", c.Destination, fileName(filepath.Dir(path)))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", c.Destination, roomCure(withoutPath(err)))
 	}
@@ -206,7 +213,7 @@ func (c *convertCommand) write(env environment, path string, perm fs.FileMode, i
 		if _, ours := errors.AsType[writeError](err); ours {
 			err = fmt.Errorf("write %s: %w", c.Destination, roomCure(err))
 		}
-		return 0, errors.Join(err, os.Remove(path))
+		return 0, errors.Join(err, discard(path))
 	}
 	return written, nil
 }
@@ -299,6 +306,14 @@ func putInPlace(temporary, destination string, force bool, link func(old, new st
 		}
 	}
 	return os.Rename(temporary, destination)
+}
+
+// discard removes a temporary file; that it is gone, with its directory, is no further error.
+func discard(temporary string) error {
+	if err := os.Remove(temporary); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // setMode leaves alone what has the mode already: a file system without modes may refuse to set one.

@@ -150,8 +150,8 @@ func TestConvertFails(t *testing.T) {
 	}{
 		{"a damaged grain", t.Context(), nil, damaged.Data, []string{"corrupt VMDK", "grain", "export the image again"}},
 		{"a damaged grain, to VMDK", t.Context(), []string{"--to", "vmdk"}, damaged.Data, []string{"corrupt VMDK", "grain"}},
-		{"interrupted", stopped, nil, good, []string{"interrupt signal received"}},
-		{"interrupted, to VMDK", stopped, []string{"--to", "vmdk"}, good, []string{"interrupt signal received"}},
+		{"interrupted", stopped, nil, good, []string{"interrupt signal received; nothing was written to ", "/dst\n"}},
+		{"interrupted, to VMDK", stopped, []string{"--to", "vmdk"}, good, []string{"interrupt signal received; nothing was written to ", "/dst\n"}},
 		{"strict", t.Context(), []string{"--strict"}, sparse, []string{"VM Import would refuse it", "stream-optimized", "convert --to vmdk"}},
 		{"strict, to VMDK", t.Context(), []string{"--strict", "--to", "vmdk"}, sparse, []string{"VM Import would refuse it", "without --strict"}},
 		{"a foreign format", t.Context(), nil, append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 1000)...), []string{"QCOW2", "nor this provider reads this format", "qemu-img convert -f qcow2 -O raw /", " NEW.raw`"}},
@@ -190,7 +190,7 @@ func TestConvertFails(t *testing.T) {
 	}
 	t.Run("a directory that is not there", func(t *testing.T) {
 		dir := t.TempDir()
-		refused(t, 1, []string{"convert", write(t, dir, "src", good), dir + "/no/dst"}, dir+"/no/dst", "no such file or directory")
+		refused(t, 1, []string{"convert", write(t, dir, "src", good), dir + "/no/dst"}, dir+"/no/dst", "there is no directory "+dir+"/no;", "make it first")
 	})
 }
 

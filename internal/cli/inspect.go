@@ -16,14 +16,14 @@ import (
 )
 
 type inspectCommand struct {
-	Image  string `arg:"" name:"IMAGE" help:"The image file."`
-	JSON   bool   `name:"json" help:"Print one JSON object."`
-	SHA256 bool   `name:"sha256" help:"Hash the whole disk inside, holes included."`
+	Image  fileName `arg:"" name:"IMAGE" help:"The image file."`
+	JSON   bool     `name:"json" help:"Print one JSON object."`
+	SHA256 bool     `name:"sha256" help:"Hash the whole disk inside, holes included."`
 }
 
 // Help is the part of `inspect --help` below its summary.
 func (inspectCommand) Help() string {
-	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The map shows which parts of the disk carry data. Extents and parents of the disk are read too: regular files in the directory of the image or below, through no link. The exit code is 0 whenever the file could be described, importable or not.
+	return `The format is told by the content of the file, never by its name. Importable means that VM Import takes the file as it is; if not, the reason and the cure are printed. The map shows which parts of the disk carry data: holes of the file and blocks that it leaves out do not, stored zeros do. Extents and parents of the disk are read too: regular files in the directory of the image or below, through no link. The exit code is 0 whenever the file could be described, importable or not.
 
 --sha256 gives the digest of the raw file that the disk would make. ` + hashingCost + `
 
@@ -63,7 +63,10 @@ func (c *inspectCommand) Run(env environment) error {
 }
 
 func (c *inspectCommand) describe(env environment) (description, error) {
-	src, err := openSource(c.Image)
+	if err := c.Image.check("IMAGE"); err != nil {
+		return description{}, err
+	}
+	src, err := openSource(string(c.Image))
 	if err != nil {
 		return description{}, err
 	}
@@ -81,11 +84,11 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 		d.Format, d.SubFormat = foreign.Format, orNull(foreign.SubFormat)
 		verdict := detect.VMImport(nil, err)
 		verdict.Reason += incomplete
-		d.judge(verdict.For(c.Image))
+		d.judge(verdict.For(string(c.Image)))
 		return d, nil
 	}
 	if err != nil {
-		return d, explain(err, c.Image)
+		return d, explain(err, string(c.Image))
 	}
 	defer img.Close() //nolint:errcheck // its files were only read
 	warn(env, c.Image, img)
@@ -94,16 +97,16 @@ func (c *inspectCommand) describe(env environment) (description, error) {
 	d.Format, d.SubFormat, d.VirtualSizeBytes, d.VolumeSizeGiB = string(img.Format), orNull(img.SubFormat), &virtual, &gib
 	d.allocation = newAllocation(virtual, mapWidth(env.stdout))
 	if err := eachExtent(env.ctx, img, d.allocation.add); err != nil {
-		return d, explain(err, c.Image)
+		return d, explain(err, string(c.Image))
 	}
 	d.AllocatedBytes = &d.allocation.total
-	d.judge(detect.VMImport(img, nil).For(c.Image))
+	d.judge(detect.VMImport(img, nil).For(string(c.Image)))
 	if c.SHA256 {
 		progress := newProgress(env.stderr, "hashing")
 		sum, err := convert.SHA256(env.ctx, img, convert.Options{Progress: progress.at})
 		progress.done()
 		if err != nil {
-			return d, src.blame(explain(err, c.Image))
+			return d, src.blame(explain(err, string(c.Image)))
 		}
 		if err := src.changed(); err != nil {
 			return d, err
@@ -159,7 +162,7 @@ func orNull(s string) *string {
 	return &s
 }
 
-func (d *description) print(w io.Writer, name string) error {
+func (d *description) print(w io.Writer, name fileName) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(what, format string, args ...any) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\n", what, fmt.Sprintf(format, args...))

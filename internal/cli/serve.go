@@ -19,7 +19,7 @@ import (
 
 type serveCommand struct {
 	Listen     string   `default:"127.0.0.1:4599" placeholder:"ADDRESS" help:"Address and port; port 0 takes a free one (${default})."`
-	DataDir    string   `placeholder:"DIR" help:"Directory of tasks, snapshots and volumes ($$EC2_LOCAL_DATA_DIR, else .ec2-local)."`
+	DataDir    *string  `placeholder:"DIR" help:"Directory of tasks, snapshots and volumes ($$EC2_LOCAL_DATA_DIR, else .ec2-local)."`
 	Bucket     []string `sep:"none" placeholder:"NAME=DIR" help:"A bucket and the directory that holds its objects; may be repeated."`
 	S3Endpoint string   `name:"s3-endpoint" placeholder:"URL" help:"S3 that holds all other buckets, read with the AWS_* keys of the environment."`
 	AllowHTTPS bool     `name:"allow-https" help:"Fetch images from https URLs too, on public addresses only."`
@@ -76,7 +76,7 @@ func (c *serveCommand) serve(env environment, endpoint *localec2.Endpoint, log h
 		MaxHeaderBytes: 64 << 10,
 	}
 	if err := endpoint.ResumeAll(env.ctx); err != nil {
-		return errors.Join(fmt.Errorf("take up unfinished imports: %w", err), listener.Close())
+		return errors.Join(err, listener.Close())
 	}
 	if a, err := netip.ParseAddrPort(listener.Addr().String()); err == nil && !a.Addr().IsLoopback() {
 		log.Warn("listening beyond this machine: whoever reaches the port can import, see and delete, without a password", "address", a.String())

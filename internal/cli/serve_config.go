@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -25,12 +27,12 @@ const (
 
 // config turns the flags into what the endpoint needs to know.
 func (c *serveCommand) config(log hclog.Logger) (localec2.Config, error) {
-	config := localec2.Config{DataDir: c.DataDir, AccountID: defaultAccountID, Strict: c.Strict, Log: log}
-	if config.DataDir == "" {
-		config.DataDir = os.Getenv("EC2_LOCAL_DATA_DIR")
+	config := localec2.Config{DataDir: cmp.Or(os.Getenv("EC2_LOCAL_DATA_DIR"), defaultDataDir), AccountID: defaultAccountID, Strict: c.Strict, Log: log}
+	if c.DataDir != nil {
+		config.DataDir = *c.DataDir
 	}
-	if config.DataDir == "" {
-		config.DataDir = defaultDataDir
+	if config.DataDir == "" { // a variable of a script that is not set must not lead to another directory's snapshots
+		return config, usageError{errors.New("--data-dir is empty: name a directory")}
 	}
 	var err error
 	if config.Images, err = c.images(); err != nil {
@@ -47,11 +49,16 @@ func (c *serveCommand) images() (*imagesource.Opener, error) {
 		return nil, err
 	}
 	for name, dir := range buckets {
-		if info, err := os.Stat(dir); err != nil {
+		if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("--bucket %s: the directory of the bucket: %w; make it first", name, err)
-		} else if !info.IsDir() {
+		} else if err == nil && !info.IsDir() {
 			return nil, fmt.Errorf("--bucket %s: %s is no directory", name, dir)
 		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, fmt.Errorf("--bucket %s: the directory of the bucket: %w", name, err)
+		}
+		_ = root.Close()
 	}
 	// An S3 that is not there is said at once: who called waits for the answer, and tries again by itself.
 	retries := int64(2)

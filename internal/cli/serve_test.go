@@ -253,6 +253,9 @@ func TestServeRefusesToStart(t *testing.T) {
 	refused(t, 1, []string{"serve", "--listen", address, "--data-dir", t.TempDir()}, address, "address already in use", "--listen")
 	refused(t, 1, []string{"serve", "--bucket", "images=" + file + "-none"}, "--bucket images", file+"-none", "make it first")
 	refused(t, 1, []string{"serve", "--bucket", "images=" + file}, "--bucket images", "is no directory")
+	data := t.TempDir()
+	write(t, data, "volumes", nil) // where a directory must be made
+	refused(t, 1, []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", data}, "cannot use its data_dir", data, "--data-dir")
 }
 
 func TestServeJSONLog(t *testing.T) {

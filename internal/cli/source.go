@@ -22,9 +22,6 @@ func (f imageFile) Size() int64 { return f.info.Size() }
 
 // openImageFile opens a regular file. Its kind is looked at before it is opened, because opening a pipe waits for its other end.
 func openImageFile(path string) (imageFile, error) {
-	if path == "" {
-		return imageFile{}, usageError{errors.New("the name of the image is empty")}
-	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return imageFile{}, withoutPath(err)
@@ -90,7 +87,7 @@ var (
 )
 
 // warn tells what the reader of an image passed over.
-func warn(env environment, path string, img *detect.Image) {
+func warn(env environment, path fileName, img *detect.Image) {
 	for _, text := range img.Warnings() {
 		_, _ = fmt.Fprintf(env.stderr, "warning: %s: %s\n", path, text)
 	}

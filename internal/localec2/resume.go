@@ -14,8 +14,12 @@ func (e *Endpoint) Resume(ctx context.Context) error {
 }
 
 // ResumeAll is Resume for every account, now and, until Close, whenever a process has died on tasks: a server is there for all that its callers
-// name by their access keys, and is not called again by someone who has an import to finish.
+// name by their access keys, and is not called again by someone who has an import to finish. A data directory that cannot be used is an error here
+// already, not only of the first import.
 func (e *Endpoint) ResumeAll(ctx context.Context) error {
+	if err := e.store.openForWrite(); err != nil {
+		return err
+	}
 	if err := e.resume(func(task) bool { return true }); err != nil {
 		return err
 	}
