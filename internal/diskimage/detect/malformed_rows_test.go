@@ -226,11 +226,14 @@ func malformedImages() (all []malformed) {
 	add("delta of a directory", damage{}, "descriptor", "parentFileNameHint")
 	good = sampleFlat
 	add("extent that is missing", missing("b"), "", `"b", is not there`)
-	for _, name := range []string{"/etc/passwd", "../a", `..\\a`, "sub/a", ".."} {
-		add("extent outside: "+name, lines(`RW 8 FLAT "`+name+`" 0`), "descriptor", "extent")
+	for _, name := range []string{"/etc/shadow", "../shadow", `..\shadow`, "a/../../shadow", `C:\shadow`, `\\host\share\shadow`, "file:///etc/shadow"} {
+		add("extent outside: "+name, lines(`RW 8 FLAT "`+name+`" 0`), "", `, "shadow", is not there`)
 	}
-	add("extent longer than its file", lines(`RW 17 FLAT "a" 0`), "descriptor", "extent")
-	add("extent at 2^55 sectors", lines(`RW 1 FLAT "a" 36028797018963967`), "descriptor", "extent")
+	for _, name := range []string{"..", "sub/..", "/vmfs/", "a\x1b[2J"} {
+		add("extent of no file: "+name, lines(`RW 8 FLAT "`+name+`" 0`), "descriptor", "extent")
+	}
+	add("extent longer than its file", lines(`RW 17 FLAT "a" 0`), "", `in its extent "a": 17 sectors from sector 0 on do not fit`)
+	add("extent at 2^55 sectors", lines(`RW 1 FLAT "a" 36028797018963967`), "", "do not fit")
 	add("two extents of the same bytes", lines(`RW 8 FLAT "a" 0`, `RW 8 FLAT "a" 7`), "descriptor", "extent")
 	add("extent of nothing", lines(`RW 0 FLAT "a" 0`), "descriptor", "extent sectors")
 	add("extent of 2^64 sectors", lines("RW 18446744073709551615 ZERO", `RW 8 FLAT "a" 0`), "", "more than 64 TiB")

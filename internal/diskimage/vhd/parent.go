@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
@@ -69,12 +68,12 @@ func (i *Image) openParent(beside diskimage.Opener, dir string, chain []*Image, 
 	if err != nil {
 		return err
 	}
-	file, name, err := openFirst(beside, names)
-	if err != nil {
-		return err
-	}
-	if file == nil {
+	name, file, err := beside.First(names, func(string) bool { return false }) // the disks are known by their ids
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return o.refuseMissing(names)
+	case err != nil:
+		return fmt.Errorf("open the parent %s of the VHD: %w", diskimage.Quote(name), err)
 	}
 	disk, err := look(file, file.Size())
 	if err == nil && disk.id != o.parentID {
@@ -91,20 +90,6 @@ func (i *Image) openParent(beside diskimage.Opener, dir string, chain []*Image, 
 	}
 	i.parent = &parent{disk, file, name}
 	return nil
-}
-
-// openFirst opens the first of the names that is there; the file is nil where none is.
-func openFirst(beside diskimage.Opener, names []string) (diskimage.File, string, error) {
-	for _, name := range names {
-		file, err := beside(name)
-		switch {
-		case err == nil:
-			return file, name, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, "", fmt.Errorf("open the parent %q of the VHD: %w", name, err)
-		}
-	}
-	return nil, "", nil
 }
 
 // in says in which of the files it is that something is wrong.
@@ -134,12 +119,7 @@ func (o *origin) refuseMissing(names []string) error {
 	if len(names) == 0 {
 		return unsupported("it is a differencing disk, and it does not name the disk that it differs from", mergeCure)
 	}
-	quoted := make([]string, len(names))
-	for n, name := range names {
-		quoted[n] = fmt.Sprintf("%.260q", name) // as long as a path of Windows
-	}
-	return unsupported("it is a differencing disk, and its parent is not beside it: there is no "+strings.Join(quoted, ", no "),
-		besideCure)
+	return unsupported("it is a differencing disk, and its parent is not beside it: there is no "+diskimage.AnyOf(names), besideCure)
 }
 
 // names are the names of files that may be the disk's parent, the best first: that of the relative locator, then that of the header. The disk is in the
@@ -149,7 +129,7 @@ func (o *origin) names(dir string) (names []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Concat(inside(dir, relative), inside(dir, o.parentName)) {
+	for _, name := range slices.Concat(diskimage.NamesBeside(dir, relative), diskimage.NamesBeside(dir, o.parentName)) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -181,22 +161,4 @@ func (o *origin) relativeName() (string, error) {
 		return decodeName(b, binary.LittleEndian), nil
 	}
 	return "", nil
-}
-
-// inside reduces a path from a foreign system to what may be opened in and below the image's directory, where dir is the directory of the file that names
-// it: the path itself, where it is relative and stays there; then its last element beside that file, and beside the image.
-func inside(dir, foreign string) []string {
-	slashed := strings.ReplaceAll(foreign, `\`, "/")
-	if len(slashed) >= 2 && slashed[1] == ':' { // a drive
-		slashed = "/" + slashed[2:]
-	}
-	base := path.Base(slashed)
-	if base == "." || !fs.ValidPath(base) {
-		return nil
-	}
-	names := []string{path.Join(dir, base), base}
-	if own := path.Join(dir, slashed); !path.IsAbs(slashed) && fs.ValidPath(own) {
-		names = slices.Insert(names, 0, own)
-	}
-	return names
 }

@@ -151,7 +151,7 @@ func TestParentNames(t *testing.T) {
 			t.Fatalf("%q, %q: %v", c.relative, c.header, err)
 		}
 		for _, name := range c.asked {
-			if !strings.Contains(e.Reason, fmt.Sprintf("no %.260q", name)) || !strings.Contains(e.Cure, "beside SRC.vhd and run") {
+			if !strings.Contains(e.Reason, diskimage.Quote(name)) || !strings.Contains(e.Cure, "beside SRC.vhd and run") {
 				t.Errorf("%q, %q: %v", c.relative, c.header, err)
 			}
 		}

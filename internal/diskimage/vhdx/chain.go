@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
@@ -43,39 +42,46 @@ func (i *Image) follow(beside diskimage.Opener, used *budget) error {
 // openParent opens the first file of those that a locator names that is there.
 func (i *Image) openParent(child *layer, loc *locator, beside diskimage.Opener, used *budget) error {
 	names := loc.names(path.Dir(child.name))
-	if beside != nil {
-		for _, name := range names {
-			if slices.ContainsFunc(i.layers, func(l *layer) bool { return l.name == name }) {
-				return child.blame(corrupt("parent locator", "path", loc.at, fmt.Sprintf("%q", name), "the parents form a circle: a disk cannot be its own parent"))
-			}
-			file, err := beside(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("open the parent %.260q: %w", name, err)
-			}
-			i.files = append(i.files, file)
-			parent, err := openLayer(file, file.Size(), used)
-			if err != nil {
-				return (&layer{name: name}).blame(err)
-			}
-			parent.name = name
-			i.layers = append(i.layers, parent)
-			return child.blame(child.match(loc, parent))
-		}
+	if beside == nil {
+		return missing(child, names, false)
 	}
-	return missing(child, names, beside != nil)
+	name, file, err := beside.First(names, func(name string) bool {
+		return slices.ContainsFunc(i.layers, func(l *layer) bool { return l.name == name })
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing(child, names, true)
+	case err != nil:
+		return fmt.Errorf("open the parent %s: %w", diskimage.Quote(name), err)
+	case file == nil:
+		return child.blame(corrupt("parent locator", "path", loc.at, diskimage.Quote(name), "the parents form a circle: a disk cannot be its own parent"))
+	}
+	i.files = append(i.files, file)
+	parent, err := openLayer(file, file.Size(), used)
+	if err != nil {
+		return (&layer{name: name}).blame(err)
+	}
+	parent.name = name
+	i.layers = append(i.layers, parent)
+	return child.match(loc, parent)
 }
 
 // match holds a parent against what its child says of it: a parent that was written to since is not the one that the child differs from.
 func (l *layer) match(loc *locator, parent *layer) error {
 	if id := readGUID(parent.header.dataWrite[:]); !slices.Contains(loc.linkage, id) {
-		return corrupt("parent locator", linkageKey, loc.at, loc.linkage[0],
-			fmt.Sprintf("the DataWriteGuid of %q is %s: it is another disk, or was written to since", parent.name, id))
+		e := &diskimage.UnsupportedError{
+			Format: format, SubFormat: differencing, Cure: "find the disk that it was made on, as it was then; " + besideCure,
+			Reason: fmt.Sprintf("it differs from the disk with the DataWriteGuid %s, and that of %s is %s: it is another disk, or was written to since",
+				loc.linkage[0], diskimage.Quote(parent.name), id),
+		}
+		if l.name != "" {
+			e.Reason = fmt.Sprintf("in %s: %s", l.called(), e.Reason)
+		}
+		return e
 	}
 	if own := parent.meta.logicalSector; own != l.meta.logicalSector {
-		return corrupt("metadata", "LogicalSectorSize", l.regions.metadata.at, l.meta.logicalSector, fmt.Sprintf("its parent %q has sectors of %d bytes", parent.name, own))
+		return l.blame(corrupt("metadata", "LogicalSectorSize", l.regions.metadata.at, l.meta.logicalSector,
+			fmt.Sprintf("its parent %q has sectors of %d bytes", parent.name, own)))
 	}
 	return nil
 }
@@ -83,15 +89,11 @@ func (l *layer) match(loc *locator, parent *layer) error {
 // missing is the refusal of an image whose parent cannot be had.
 func missing(child *layer, names []string, looked bool) error {
 	e := &diskimage.UnsupportedError{Format: format, SubFormat: differencing, Cure: besideCure}
-	quoted := make([]string, len(names))
-	for k, name := range names {
-		quoted[k] = fmt.Sprintf("%.260q", name)
-	}
 	e.Reason = "it is differencing: it holds only what differs from its parent"
 	if child.name != "" {
 		e.Reason = fmt.Sprintf("%s is differencing too: it holds only what differs from its own", child.called())
 	}
-	switch where := strings.Join(quoted, " or "); {
+	switch where := diskimage.AnyOf(names); {
 	case len(names) == 0:
 		e.Reason += ", and says nowhere what the parent's file is called"
 		e.Cure = mergeCure

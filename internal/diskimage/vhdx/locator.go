@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -15,10 +13,9 @@ import (
 
 // locator is what a differencing file says of its parent ([MS-VHDX] 2.6.2.6): what it is known by, and where it was.
 type locator struct {
-	at       int64      // in the file
-	linkage  []guidText // the parent's DataWriteGuid is one of them
-	relative string     // to the file with the locator; empty where it does not say
-	paths    []string   // all that it says, as Windows writes them, the best first
+	at      int64      // in the file
+	linkage []guidText // the parent's DataWriteGuid is one of them
+	paths   []string   // all that it says, as Windows writes them, the best first
 }
 
 // The keys of a locator (2.6.2.6.3).
@@ -86,7 +83,6 @@ func (l *layer) readLocator() (locator, error) {
 	if _, ok := values[linkageKey]; !ok {
 		return loc, bad("", nil, "it lacks "+linkageKey+", by which the parent is known")
 	}
-	loc.relative = values[relativeKey]
 	for _, key := range pathKeys {
 		if value, ok := values[key]; ok {
 			loc.paths = append(loc.paths, value)
@@ -137,31 +133,14 @@ func parseGUID(text string) (guidText, bool) {
 	return guidText(text), bytes.Equal(shape, pattern)
 }
 
-// names are the files that may be the parent, relative to the image's directory; dir is that of the file with the locator, relative to it too. The
-// paths in a locator are foreign: of the relative one is taken what does not leave the image's directory, and of all of them the last element, for
-// images that were copied into one directory.
+// names are the files that may be the parent, as paths from the image's directory; dir is that of the file with the locator.
 func (loc *locator) names(dir string) (names []string) {
-	add := func(p string) {
-		last := path.Base(p)
-		name := path.Join(dir, p)
-		if last != ".." && last != "." && isLocal(name) && !slices.Contains(names, name) {
-			names = append(names, name)
+	for _, p := range loc.paths {
+		for _, name := range diskimage.NamesBeside(dir, p) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
-	if p := slashes(loc.relative); !strings.HasPrefix(p, "/") {
-		add(p)
-	}
-	for _, p := range loc.paths {
-		p = slashes(p)
-		add(p[strings.LastIndexAny(p, "/:")+1:])
-	}
 	return names
-}
-
-func slashes(p string) string { return strings.ReplaceAll(p, `\`, "/") }
-
-// isLocal tells whether a clean path names something below the directory that it is relative to, on every system.
-func isLocal(name string) bool {
-	return name != "." && name != ".." && !strings.HasPrefix(name, "../") && !strings.HasPrefix(name, "/") &&
-		!strings.ContainsFunc(name, func(r rune) bool { return r == ':' || !unicode.IsPrint(r) })
 }

@@ -51,7 +51,8 @@ func TestDamagedChain(t *testing.T) {
 		{"locator: no digit", put(44+28+2, 'G'), loc + `, parent_linkage = "{G0000001-1111-2222-3333-abcdefabcdef}": it is no GUID`},
 		{"locator: twice", put(32, 44, 0, 0, 0, 72, 0, 0, 0, 28, 0, 76, 0), loc + ", parent_linkage: it is there twice"},
 
-		{"parent: another disk", base(func(f *testimage.VHDXFile) { f.Data[testimage.VHDXHeader2+32] = 9 }), `parent_linkage = 00000001-1111-2222-3333-ABCDEFABCDEF: the DataWriteGuid of "base.vhdx" is 00000009-1111`},
+		{"parent: another disk", base(func(f *testimage.VHDXFile) { f.Data[testimage.VHDXHeader2+32] = 9 }), "unsupported VHDX (differencing): it differs from the disk with the DataWriteGuid 00000001-1111-2222-3333-ABCDEFABCDEF, " +
+			`and that of "base.vhdx" is 00000009-1111-2222-3333-ABCDEFABCDEF: it is another disk, or was written to since; find the disk that it was made on, as it was then; put it beside SRC.avhdx`},
 		{"parent: other sectors", func(_ *testimage.VHDXFile, d *directory) {
 			d.files["base.vhdx"] = testimage.VHDX{Size: mib, ID: id(1), LogicalSector: 4096}.Build().Data
 		}, `metadata at byte 2097152, LogicalSectorSize = 512: its parent "base.vhdx" has sectors of 4096 bytes`},
@@ -135,6 +136,7 @@ func TestParentNames(t *testing.T) {
 		{[][2]string{{"relative_path", ``}}, nil},
 		{[][2]string{{"relative_path", "a\x00b.vhdx"}}, nil},
 		{[][2]string{{"relative_path", "a\x1b[2Jb.vhdx"}}, nil},
+		{[][2]string{{"relative_path", "\u3000 10:30.vhdx"}}, []string{"\u3000 10:30.vhdx"}},
 		{[][2]string{{"relative_path", "größe \U0001F4BE.vhdx"}}, []string{"größe \U0001F4BE.vhdx"}},
 		{[][2]string{{"Relative_Path", "no.vhdx"}, {"x", "no.vhdx"}}, nil},
 		{nil, nil},

@@ -93,9 +93,9 @@ func TestParentKinds(t *testing.T) {
 	}
 }
 
-// The name of a parent is a path of the machine where the delta was made, or of any: only its last part counts.
+// The name of a parent is a path on the machine where the delta was made, or of any: where the file is not below, its last part counts.
 func TestParentNames(t *testing.T) {
-	for _, hint := range []string{"base.vmdk", "../base.vmdk", "/vmfs/volumes/5e/vm/base.vmdk", `C:\VMs\base.vmdk`, `..\vm\base.vmdk`, `\\host\share\base.vmdk`, "sub/base.vmdk"} {
+	for _, hint := range []string{"base.vmdk", "../base.vmdk", "/vmfs/volumes/5e/vm/base.vmdk", `C:\VMs\base.vmdk`, `..\vm\base.vmdk`, `\\host\share\base.vmdk`, "sub/base.vmdk", `sub\base.vmdk`, "./base.vmdk", "C:base.vmdk"} {
 		f, disk := pair(func(_, child *testimage.VMDK) { child.Descriptor = chained("def", "abc", hint, 240) })
 		img, err := f.open()
 		if err != nil {
@@ -103,6 +103,34 @@ func TestParentNames(t *testing.T) {
 		} else if !bytes.Equal(readAll(t, img), disk) {
 			t.Errorf("%s: other bytes", hint)
 		}
+		if strings.HasPrefix(hint, "sub") {
+			f["sub/base.vmdk"], f["base.vmdk"] = f["base.vmdk"], pattern(4096, 1)
+			checkRefusal(t, f, disk, "")
+		}
+	}
+}
+
+// The names in a file of a directory below are relative to that one; files that were copied beside the image are found too.
+func TestNamesBelow(t *testing.T) {
+	for _, c := range []struct{ hint, extent, base, data string }{
+		{"base.vmdk", "base-flat.vmdk", "sub/base.vmdk", "sub/base-flat.vmdk"},
+		{"../base.vmdk", `..\base-flat.vmdk`, "base.vmdk", "base-flat.vmdk"},
+		{"low/base.vmdk", "base-flat.vmdk", "sub/low/base.vmdk", "sub/low/base-flat.vmdk"},
+		{"/vmfs/base.vmdk", "/vmfs/base-flat.vmdk", "base.vmdk", "base-flat.vmdk"},
+		{"/vmfs/base.vmdk", "/vmfs/base-flat.vmdk", "sub/base.vmdk", "base-flat.vmdk"},
+	} {
+		f, disk := pair(func(_, child *testimage.VMDK) { child.Descriptor = chained("def", "abc", c.hint, 240) })
+		base, err := vmdk.Open(bytes.NewReader(f["base.vmdk"]), int64(len(f["base.vmdk"])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := readAll(t, base)
+		f["sub/middle.vmdk"] = f["disk.vmdk"]
+		delete(f, "base.vmdk")
+		f[c.base] = []byte(testimage.Descriptor{CreateType: "vmfs", CID: "abc", Extents: []string{fmt.Sprintf(`RW 161 VMFS "%s"`, c.extent)}}.String())
+		f[c.data] = data
+		f["disk.vmdk"] = testimage.VMDK{Size: 240 * 512, GrainSectors: 8, Descriptor: chained("ff", "def", "sub/middle.vmdk", 240)}.BuildSparse().Data
+		checkRefusal(t, f, disk, "")
 	}
 }
 
@@ -115,17 +143,18 @@ func TestDeltaRefusals(t *testing.T) {
 	}{
 		{"no hint", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "", 240) }, nil, `parentFileNameHint = "": it names no file`},
 		{"a hint of a directory", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "/vmfs/", 240) }, nil, "it names no file"},
-		{"a hint of above", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "/vmfs/..", 240) }, nil, `".." is not the name of a file`},
+		{"a hint of above", func(_, c *testimage.VMDK) { c.Descriptor = chained("def", "abc", "/vmfs/..", 240) }, nil, `parentFileNameHint = "/vmfs/..": it names no file`},
 		{"missing", nil, func(f files) { delete(f, "base.vmdk") },
 			`unsupported VMDK (monolithicSparse delta): the disk that it is a delta of, "base.vmdk", is not there; put that file beside SRC under that name, and convert it`},
 		{"another CID", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abd", "ffffffff", "", 161) }, nil,
-			`parentCID = "abc": "base.vmdk" has the CID "abd": it is another disk, or was written to after the delta was made`},
+			`unsupported VMDK (monolithicSparse delta): it is a delta of the disk with the CID "abc", and "base.vmdk" has the CID "abd": ` +
+				"it is another disk, or was written to after the delta was made; put the disk that it was made on beside SRC, as it was then"},
 		{"no CID", func(b, _ *testimage.VMDK) { b.Descriptor = "RW 161 SPARSE \"x\"" }, nil, `has the CID ""`},
 		{"a CID that is no number", func(b, c *testimage.VMDK) {
 			b.Descriptor, c.Descriptor = chained("xyz", "ffffffff", "", 161), chained("def", "xyz", "base.vmdk", 240)
 		}, nil, `has the CID "xyz"`},
 		{"itself", func(_, c *testimage.VMDK) { c.Descriptor = chained("abc", "abc", "disk.vmdk", 240) }, nil,
-			`parent "disk.vmdk": corrupt VMDK: descriptor at byte 512, parentFileNameHint = "disk.vmdk": the parent is a delta of itself`},
+			`parent "disk.vmdk": corrupt VMDK: descriptor at byte 512, parentFileNameHint = "disk.vmdk": the parent is a delta of itself: the chain comes back to "disk.vmdk"`},
 		{"a circle of two", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abc", "def", "disk.vmdk", 161) }, nil, "the parent is a delta of itself"},
 		{"a damaged parent", nil, func(f files) { f["base.vmdk"][4] = 9 }, `parent "base.vmdk": corrupt VMDK: header at byte 0, version = 9`},
 		{"a damaged table of a parent", nil, func(f files) { put32(f["base.vmdk"], 56, 5) }, `parent "base.vmdk": `},
@@ -141,7 +170,7 @@ func TestDeltaRefusals(t *testing.T) {
 		{"a parent whose own is missing", func(b, _ *testimage.VMDK) { b.Descriptor = chained("abc", "12", "gone", 161) }, nil,
 			`unsupported VMDK (monolithicSparse delta): in its parent "base.vmdk": the disk that it is a delta of, "gone", is not there`},
 		{"a parent with a name of elsewhere", nil, func(f files) { f["base.vmdk"] = described("vmfs", `RW 8 VMFS "/etc/passwd"`) },
-			`parent "base.vmdk": corrupt VMDK: descriptor at byte`},
+			`in its parent "base.vmdk": a file with its data, "passwd", is not there`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.change == nil {

@@ -92,7 +92,7 @@ func (s *described) add(line extentLine) error {
 	case !isFlat && line.kind != "SPARSE" && line.kind != "VMFSSPARSE" && line.kind != "SESPARSE":
 		return &diskimage.UnsupportedError{
 			Format: format, SubFormat: s.disk.subFormat, Cure: esxCure,
-			Reason: fmt.Sprintf("it has an extent of the type %s, which is on a device, or not known here", quote(line.kind)),
+			Reason: fmt.Sprintf("it has an extent of the type %s, which is on a device, or not known here", diskimage.Quote(line.kind)),
 		}
 	}
 	f, err := s.named(line)
@@ -108,7 +108,7 @@ func (s *described) add(line extentLine) error {
 	if err != nil {
 		return err
 	}
-	s.disk.add(e, line.name, length)
+	s.disk.add(e, f.name, length)
 	return nil
 }
 
@@ -118,35 +118,43 @@ func (line *extentLine) corrupt(field string, value any, reason string) error {
 
 // named is the file of a line. Several lines may have parts of one file, which is opened once.
 func (s *described) named(line extentLine) (*extentFile, error) {
-	refuse := func(reason string) error { return line.corrupt("extent", quote(line.name), reason) }
-	if reason := checkName(line.name); reason != "" {
+	refuse := func(reason string) error { return line.corrupt("extent", diskimage.Quote(line.name), reason) }
+	names, reason := s.disk.namesFor(line.name)
+	if reason != "" {
 		return nil, refuse(reason)
 	}
-	if f := s.files[line.name]; f != nil {
-		return f, nil
-	}
-	opened, err := s.file(s.disk, line.name, "a file with its data")
+	name, opened, err := s.file(s.disk, names, func(name string) bool { return s.files[name] != nil }, "a file with its data")
 	if err != nil {
 		return nil, err
+	}
+	if opened == nil {
+		return s.files[name], nil
 	}
 	if opened.size == s.own.size {
 		first := make([]byte, len(s.text))
 		if err := diskimage.ReadFull(opened, first, 0); err != nil {
-			return nil, fmt.Errorf("extent %s: %w", quote(line.name), err)
+			return nil, fmt.Errorf("extent %s: %w", diskimage.Quote(name), err)
 		}
 		if bytes.Equal(first, s.text) {
 			return nil, refuse("it is the descriptor itself")
 		}
 	}
 	f := &extentFile{file: opened}
-	s.files[line.name] = f
+	s.files[name] = f
 	return f, nil
+}
+
+// refuseFile is for a file with less in it than the descriptor says: nothing is wrong with the descriptor.
+func (s *described) refuseFile(f *extentFile, reason string) error {
+	return &diskimage.UnsupportedError{
+		Format: format, SubFormat: s.disk.subFormat, Reason: fmt.Sprintf("in its extent %s: %s: it was cut off, or is another one", diskimage.Quote(f.name), reason),
+		Cure: "copy that file again from where it comes from, and " + ownCure,
+	}
 }
 
 func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, error) {
 	if line.offset > uint64(f.size)/sectorSize || length > f.size-int64(line.offset)*sectorSize {
-		return nil, line.corrupt("extent", quote(line.name),
-			fmt.Sprintf("%d sectors from sector %d on do not fit into the file of %d bytes: it was cut off, or is another one", line.sectors, line.offset, f.size))
+		return nil, s.refuseFile(f, fmt.Sprintf("%d sectors from sector %d on do not fit into the %d bytes that it has", line.sectors, line.offset, f.size))
 	}
 	at := int64(line.offset) * sectorSize
 	return flat{f.file, at}, f.take(line, at, at+length)
@@ -157,7 +165,7 @@ func (s *described) flat(f *extentFile, line extentLine, length int64) (extent, 
 func (f *extentFile) take(line extentLine, from, to int64) error {
 	for _, r := range f.taken {
 		if from < r.to && r.from < to {
-			return line.corrupt("extent", quote(line.name), "another extent has the same part of the file")
+			return line.corrupt("extent", diskimage.Quote(line.name), "another extent has the same part of the file")
 		}
 	}
 	f.taken = append(f.taken, fileRange{from, to})
@@ -168,13 +176,13 @@ func (f *extentFile) take(line extentLine, from, to int64) error {
 func (s *described) sparse(f *extentFile, line extentLine) (extent, error) {
 	e, warnings, err := s.openSparse(f.file)
 	if err != nil {
-		return nil, in("extent", line.name, s.disk.subFormat, err)
+		return nil, in("extent", f.name, s.disk.subFormat, err)
 	}
 	for _, w := range warnings {
-		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%s: %s", quote(line.name), w))
+		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("%s: %s", diskimage.Quote(f.name), w))
 	}
 	if capacity := uint64(e.size) / sectorSize; capacity < line.sectors {
-		return nil, line.corrupt("extent sectors", line.sectors, fmt.Sprintf("the header of %s has a capacity of only %d", quote(line.name), capacity))
+		return nil, s.refuseFile(f, fmt.Sprintf("it should have %d sectors, and its header has a capacity of only %d", line.sectors, capacity))
 	}
 	if err := f.take(line, 0, f.size); err != nil {
 		return nil, err

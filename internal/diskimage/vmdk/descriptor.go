@@ -2,11 +2,11 @@ package vmdk
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 )
 
 // descriptor is the text of a disk: what it is made of, and whether it is a delta of another disk.
@@ -107,16 +107,6 @@ const maxText = 4096
 // keep keeps a part of a line, and not the line with it. Of a text that is too long a byte more is kept, and no file has its name.
 func keep(text string) string { return strings.Clone(text[:min(len(text), maxText+1)]) }
 
-// quote quotes a text of a file for people, as far as a path of Windows goes: errors go into logs, and are no place for a MiB.
-func quote(text string) string {
-	const most = 260
-	quoted := fmt.Sprintf("%.*q", most, text)
-	if utf8.RuneCountInString(text) > most {
-		quoted += " (cut)"
-	}
-	return quoted
-}
-
 // parseExtentLine tells a line of an extent by its first word, and whether it has all that such a line needs.
 func parseExtentLine(line string, at int64) (e extentLine, isExtent, ok bool) {
 	before, quoted, isQuoted := strings.Cut(line, `"`)
@@ -161,9 +151,9 @@ func (d *descriptor) isDelta() bool { return d.parentCID != "" && d.parentCID !=
 
 // parent names the disk that this one is a delta of, for people.
 func (d *descriptor) parent() string {
-	parent := "parentCID " + quote(d.parentCID)
+	parent := "parentCID " + diskimage.Quote(d.parentCID)
 	if d.parentHint != "" {
-		parent = quote(d.parentHint) + ", " + parent
+		parent = diskimage.Quote(d.parentHint) + ", " + parent
 	}
 	return parent
 }

@@ -69,8 +69,8 @@ func (c disks) inDisk(name string, err error) error {
 func in(what, name, subFormat string, err error) error {
 	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok { // whose reason is shown without what is around it
 		in := *u
-		in.SubFormat, in.Reason = subFormat, fmt.Sprintf("in its %s %s: %s", what, quote(name), u.Reason)
+		in.SubFormat, in.Reason = subFormat, fmt.Sprintf("in its %s %s: %s", what, diskimage.Quote(name), u.Reason)
 		return &in
 	}
-	return fmt.Errorf("%s %s: %w", what, quote(name), err)
+	return fmt.Errorf("%s %s: %w", what, diskimage.Quote(name), err)
 }

@@ -258,6 +258,27 @@ func (f *mappedFile) NextData(off int64) (start, end int64, err error) {
 func (f *mappedFile) Size() int64  { return f.size }
 func (f *mappedFile) Close() error { return nil }
 
+// An extent's name is a path on the machine where the disk was made, or of any: where the file is not below, its last part counts.
+func TestExtentNames(t *testing.T) {
+	data, other := pattern(8192, 1), pattern(8192, 2)
+	for _, name := range []string{
+		"a", "./a", "sub/a", `sub\a`, "../a", "../../x/a", "/vmfs/volumes/5e/vm/a", "c:a", `C:\VMs\a`, `..\a`, `\\host\share\a`, "https://host/a",
+	} {
+		for k, f := range []files{{"a": data}, {"sub/a": data, "a": other}} {
+			if k == 1 && name != "sub/a" && name != `sub\a` {
+				continue
+			}
+			f["disk.vmdk"] = described("custom", `RW 7 FLAT "`+name+`" 0`, `RW 9 FLAT "`+name+`" 7`)
+			img, err := f.open()
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if !bytes.Equal(readAll(t, img), data) {
+				t.Errorf("%s: other bytes", name)
+			}
+		}
+	}
+}
+
 // Each row is a disk in several files that is refused; want is in the error, and none reads as if it were sound.
 func TestSeveralRefusals(t *testing.T) {
 	v := testimage.VMDK{Size: 8192, GrainSectors: 8}
@@ -274,18 +295,19 @@ func TestSeveralRefusals(t *testing.T) {
 		files files
 		want  string
 	}{
-		{"absolute (CVE-2022-47951)", one(`RW 1 FLAT "/etc/passwd" 0`), `"/etc/passwd" is not the name of a file in the image's own directory`},
-		{"above (CVE-2022-47951)", one(`RW 1 FLAT "../a" 0`), `"../a" is not the name of a file in the image's own directory`},
-		{"below", one(`RW 1 FLAT "sub/a" 0`), `"sub/a" is not the name`},
-		{"a directory", one(`RW 1 FLAT ".." 0`), `".." is not the name`},
-		{"a drive", one(`RW 1 FLAT "c:a" 0`), `"c:a" is not the name`},
-		{"a Windows path", one(`RW 1 FLAT "..\a" 0`), `"..\\a" is not the name`},
-		{"a share", one(`RW 1 SPARSE "\\host\a"`), `is not the name`},
+		{"absolute (CVE-2022-47951)", one(`RW 1 FLAT "/etc/passwd" 0`), `unsupported VMDK (custom): a file with its data, "passwd", is not there`},
+		{"above (CVE-2022-47951)", one(`RW 1 FLAT "../../etc/shadow" 0`), `unsupported VMDK (custom): a file with its data, "shadow", is not there`},
+		{"below", one(`RW 1 FLAT "sub/b" 0`), `unsupported VMDK (custom): a file with its data, "sub/b" or "b", is not there; put that file beside SRC`},
+		{"a directory", one(`RW 1 FLAT ".." 0`), `extent = "..": it names no file`},
+		{"a path of a directory", one(`RW 1 FLAT "/vmfs/" 0`), `extent = "/vmfs/": it names no file`},
+		{"a zero byte", one("RW 1 FLAT \"a\x00b\" 0"), `neither a comment, nor an extent`},
+		{"a control character", one("RW 1 FLAT \"a\x1b[2J\" 0"), `extent = "a\x1b[2J": it names no file`},
+		{"one file by two names", files{"disk.vmdk": described("custom", `RW 8 FLAT "a" 0`, `RW 8 FLAT "/vmfs/a" 7`), "a": pattern(8192, 1)}, "another extent has the same part"},
 		{"no name", one(`RW 1 FLAT`), "it names no file"},
 		{"an empty name", one(`RW 1 FLAT "" 0`), "it names no file"},
 		{"missing", one(`RW 1 FLAT "b" 0`), `unsupported VMDK (custom): a file with its data, "b", is not there; put that file beside SRC`},
 		{"missing, in another encoding", one("RW 1 FLAT \"b\xe4\" 0"), `"b\xe4", is not there (the bytes of the name are taken as they are; the descriptor says that its encoding is "UTF-8")`},
-		{"flat file too short", one(`RW 17 FLAT "a" 0`), "17 sectors from sector 0 on do not fit into the file of 8192 bytes"},
+		{"flat file too short", one(`RW 17 FLAT "a" 0`), `in its extent "a": 17 sectors from sector 0 on do not fit into the 8192 bytes that it has: it was cut off, or is another one; copy that file again`},
 		{"flat file too short from an offset", one(`RW 16 FLAT "a" 1`), "16 sectors from sector 1 on do not fit"},
 		{"offset that overflows", one(`RW 1 FLAT "a" 36028797018963967`), "do not fit"},
 		{"offset beyond 64 bits", one(`RW 1 FLAT "a" 99999999999999999999`), "neither a comment, nor an extent"},
@@ -295,7 +317,7 @@ func TestSeveralRefusals(t *testing.T) {
 		{"the descriptor itself", files{"disk.vmdk": self, "self": self}, "it is the descriptor itself"},
 		{"the descriptor itself, sparse", files{"disk.vmdk": described("custom", `RW 1 SPARSE "self"`), "self": described("custom", `RW 1 SPARSE "self"`)}, "it is the descriptor itself"},
 		{"another descriptor", files{"disk.vmdk": described("custom", `RW 1 SPARSE "d"`), "d": self}, "this is no sparse extent"},
-		{"capacity below the line (qemu-img goes by the header)", one(`RW 17 SPARSE "s"`), `the header of "s" has a capacity of only 16`},
+		{"capacity below the line (qemu-img goes by the header)", one(`RW 17 SPARSE "s"`), `in its extent "s": it should have 17 sectors, and its header has a capacity of only 16: it was cut off, or is another one; copy that file again`},
 		{"an extent that is a delta itself", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": delta}, `unsupported VMDK (custom): in its extent "s": it is a delta of its own`},
 		{"a damaged extent", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": append([]byte("KDMV\x09"), sparse[5:]...)}, `extent "s": corrupt VMDK: header at byte 0, version = 9`},
 		{"a truncated extent", files{"disk.vmdk": described("custom", `RW 16 SPARSE "s"`), "s": sparse[:100]}, `extent "s": corrupt VMDK: header at byte 0: the file ends after 100`},

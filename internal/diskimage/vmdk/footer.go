@@ -59,7 +59,7 @@ func readFooter(r io.ReaderAt, size int64, head header) (header, error) {
 func findFooter(r io.ReaderAt, size int64) (at int64, footer []byte, err error) {
 	missing := &diskimage.CorruptError{
 		Format: format, Structure: "footer", Offset: max(0, size-footerAt),
-		Reason: "the header says that the grain directory is at the end, but no footer is there: the file was cut off; upload it again",
+		Reason: "the header says that the grain directory is at the end, but no footer is there: the file was cut off",
 	}
 	tail := make([]byte, min(size, footerTailSize+maxFooterPadding))
 	start := size - int64(len(tail))

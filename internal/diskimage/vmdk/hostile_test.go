@@ -105,15 +105,15 @@ func TestLongTexts(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"parentCID=1\nparentFileNameHint=\"x" + strings.Repeat("\x01", n) + "\"\nRW 8 FLAT \"a\"", "(cut): no path is longer than 4096 bytes"},
 		{"parentCID=1\nparentFileNameHint=\"x" + strings.Repeat("/", n) + "b\"\nRW 8 FLAT \"a\"", "(cut): no path is longer than 4096 bytes"},
-		{"parentCID=" + strings.Repeat("1", n) + "\nparentFileNameHint=\"p\"\nRW 8 FLAT \"a\"", `11" (cut): "p" has the CID ""`},
+		{"parentCID=" + strings.Repeat("1", n) + "\nparentFileNameHint=\"p\"\nRW 8 FLAT \"a\"", `11" (cut), and "p" has the CID ""`},
 		{"parentCID=1\nparentFileNameHint=\"q\"\nRW 8 FLAT \"a\"", `"q" has the CID "222`},
 		{"encoding=" + strings.Repeat("\x01", n) + "\nRW 8 FLAT \"\xff\"", `\x01" (cut))`},
 		{"RW 8 FLAT \"" + strings.Repeat("x", n) + "\"", `xx" (cut): no path is longer than 4096 bytes`},
 		{"RW 8 FLAT \"" + strings.Repeat("x", 300) + "\"", `xx" (cut), is not there`},
-		{"RW 8 FLAT \"/" + strings.Repeat("x", 300) + "\"", `xx" (cut) is not the name of a file`},
+		{"RW 8 FLAT \"/" + strings.Repeat("x", 300) + "\"", `xx" (cut), is not there`},
 		{"RW 8 FLAT \"broken" + strings.Repeat("x", 300) + "\"", `xx" (cut): it is broken`},
 		{"RW 8 " + strings.Repeat("\x01", n) + " \"a\"", `\x01" (cut), which is on a device`},
-		{"RW 9 FLAT \"a\"" + strings.Repeat(" ", n), `"a": 9 sectors from sector 0 on do not fit`},
+		{"RW 9 FLAT \"a\"" + strings.Repeat(" ", n), `in its extent "a": 9 sectors from sector 0 on do not fit`},
 	} {
 		beside := func(name string) (diskimage.File, error) {
 			of := map[string]string{"a": strings.Repeat("\x00", 4096), "p": "createType=\"vmfs\"\nRW 8 FLAT \"a\"", "q": "CID=" + strings.Repeat("2", n) + "\nRW 8 FLAT \"a\""}

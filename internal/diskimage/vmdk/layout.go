@@ -132,7 +132,7 @@ func parseHeader(b []byte, structure string, at int64) (header, error) {
 	}
 	if h.flags&flagNewlineTest != 0 && string(b[73:77]) != newlineTest {
 		return h, corrupt("newline test", fmt.Sprintf("% x", b[73:77]),
-			"it must be 0a 20 0d 0a: the file went through a text-mode transfer, which damaged it; transfer it again in binary mode")
+			"it must be 0a 20 0d 0a: the file went through a text-mode transfer, and not through a binary one")
 	}
 	if bad := h.flags & incompatibleMask; bad != 0 {
 		return h, &diskimage.UnsupportedError{

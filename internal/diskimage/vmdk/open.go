@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -23,7 +23,6 @@ type opening struct {
 
 // open opens the disk in a file, and those that it is a delta of.
 func (o *opening) open(f *file) error {
-	seen := map[string]bool{}
 	for {
 		d, err := o.disk(f)
 		if err != nil {
@@ -38,58 +37,61 @@ func (o *opening) open(f *file) error {
 		if !d.link.isDelta() {
 			return nil
 		}
-		if f, err = o.parent(d, seen); err != nil {
+		if f, err = o.parent(d); err != nil {
 			return o.chain.inDisk(d.name, err)
 		}
 	}
 }
 
-// parent opens the file that a delta names as its parent. The name is often a path on the machine where it was made: only its last part counts.
-func (o *opening) parent(d *disk, seen map[string]bool) (*file, error) {
+// parent opens the file that a delta names as its parent.
+func (o *opening) parent(d *disk) (*file, error) {
 	if o.beside == nil {
 		return nil, d.refuseDelta()
 	}
 	corrupt := func(reason string) error {
 		return &diskimage.CorruptError{
-			Format: format, Structure: "descriptor", Field: "parentFileNameHint", Offset: d.textAt, Value: quote(d.link.parentHint), Reason: reason,
+			Format: format, Structure: "descriptor", Field: "parentFileNameHint", Offset: d.textAt, Value: diskimage.Quote(d.link.parentHint), Reason: reason,
 		}
 	}
-	if len(d.link.parentHint) > maxText {
-		return nil, corrupt(tooLong)
-	}
-	name := d.link.parentHint[strings.LastIndexAny(d.link.parentHint, `/\`)+1:]
-	if reason := checkName(name); reason != "" {
+	names, reason := d.namesFor(d.link.parentHint)
+	if reason != "" {
 		return nil, corrupt(reason)
-	}
-	if seen[name] {
-		return nil, corrupt("the parent is a delta of itself: the chain comes back to it")
 	}
 	if len(o.chain) == maxChain {
 		return nil, &diskimage.UnsupportedError{
 			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("it is the end of a chain of more than %d disks", maxChain), Cure: vmwareCure,
 		}
 	}
-	seen[name] = true
-	return o.file(d, name, "the disk that it is a delta of")
+	known := func(name string) bool {
+		return slices.ContainsFunc(o.chain, func(d *disk) bool { return d.name == name })
+	}
+	name, f, err := o.file(d, names, known, "the disk that it is a delta of")
+	if err == nil && f == nil {
+		return nil, corrupt("the parent is a delta of itself: the chain comes back to " + diskimage.Quote(name))
+	}
+	return f, err
 }
 
-// file opens a file beside the image.
-func (o *opening) file(d *disk, name, what string) (*file, error) {
-	f, err := o.beside(name)
-	if errors.Is(err, fs.ErrNotExist) {
+// file opens a file beside the image, by the first of its names that is there; nil where that is a known one.
+func (o *opening) file(d *disk, names []string, known func(string) bool, what string) (string, *file, error) {
+	name, f, err := o.beside.First(names, known)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		e := &diskimage.UnsupportedError{
-			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %s, is not there", what, quote(name)), Cure: "put that file beside SRC under that name, and " + ownCure,
+			Format: format, SubFormat: d.subFormat, Reason: fmt.Sprintf("%s, %s, is not there", what, diskimage.AnyOf(names)),
+			Cure: "put that file beside SRC under that name, and " + ownCure,
 		}
-		if !utf8.ValidString(name) {
-			e.Reason += fmt.Sprintf(" (the bytes of the name are taken as they are; the descriptor says that its encoding is %s)", quote(d.link.encoding))
+		if !utf8.ValidString(names[0]) {
+			e.Reason += fmt.Sprintf(" (the bytes of the name are taken as they are; the descriptor says that its encoding is %s)", diskimage.Quote(d.link.encoding))
 		}
-		return nil, e
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s, %s: %w", what, quote(name), err)
+		return "", nil, e
+	case err != nil:
+		return name, nil, fmt.Errorf("open %s, %s: %w", what, diskimage.Quote(name), err)
+	case f == nil:
+		return name, nil, nil
 	}
 	o.opened = append(o.opened, f)
-	return &file{f, f.Size(), name}, nil
+	return name, &file{f, f.Size(), name}, nil
 }
 
 // checkParent: a parent that was written to after the delta was made fits it no longer.
@@ -99,9 +101,11 @@ func (d *disk) checkParent(parent *disk) error {
 			return nil
 		}
 	}
-	return &diskimage.CorruptError{
-		Format: format, Structure: "descriptor", Field: "parentCID", Offset: d.textAt, Value: quote(d.link.parentCID),
-		Reason: fmt.Sprintf("%s has the CID %s: it is another disk, or was written to after the delta was made; take it as it was then", quote(parent.name), quote(parent.link.cid)),
+	return &diskimage.UnsupportedError{
+		Format: format, SubFormat: d.subFormat,
+		Reason: fmt.Sprintf("it is a delta of the disk with the CID %s, and %s has the CID %s: it is another disk, or was written to after the delta was made",
+			diskimage.Quote(d.link.parentCID), diskimage.Quote(parent.name), diskimage.Quote(parent.link.cid)),
+		Cure: "put the disk that it was made on beside SRC, as it was then, and " + ownCure,
 	}
 }
 

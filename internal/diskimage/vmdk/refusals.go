@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -130,21 +131,13 @@ func (h *hosted) checkAlone() error {
 	return nil
 }
 
-// checkName says why a name is not followed: it must be of a file in the image's own directory (CVE-2022-47951). No writer is known that names an
-// extent elsewhere in it.
-func checkName(name string) (reason string) {
-	switch {
-	case name == "":
-		return "it names no file"
-	case len(name) > maxText:
-		return tooLong
-	case name == ".", name == "..", strings.ContainsAny(name, `/\`), len(name) > 1 && name[1] == ':' && isLetter(name[0]):
-		return quote(name) + " is not the name of a file in the image's own directory, and no other is opened"
+// namesFor are the files that a name in the descriptor of a disk may mean, or why there is none. None is outside the image's directory (CVE-2022-47951).
+func (d *disk) namesFor(foreign string) (names []string, reason string) {
+	if len(foreign) > maxText { // it was not kept
+		return nil, fmt.Sprintf("no path is longer than %d bytes", maxText)
 	}
-	return ""
+	if names = diskimage.NamesBeside(path.Dir(d.name), foreign); names == nil {
+		return nil, "it names no file"
+	}
+	return names, ""
 }
-
-// tooLong is of a name that was not kept.
-var tooLong = fmt.Sprintf("no path is longer than %d bytes", maxText)
-
-func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

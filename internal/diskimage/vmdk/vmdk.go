@@ -69,7 +69,7 @@ func (i *Image) Warnings() (texts []string) {
 	for _, d := range i.chain {
 		for _, w := range d.warnings {
 			if d.name != "" {
-				w = fmt.Sprintf("its parent %s: %s", quote(d.name), w)
+				w = fmt.Sprintf("its parent %s: %s", diskimage.Quote(d.name), w)
 			}
 			texts = append(texts, w)
 		}
