@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -39,10 +40,11 @@ func (d *directory) open(name string) (diskimage.File, error) {
 }
 
 func (d *directory) openRegular(name string) (imageFile, error) {
-	local, err := filepath.Localize(name)
-	if err != nil {
+	// The names of files need not be in UTF-8, as the paths of this function do.
+	if _, err := filepath.Localize(strings.ToValidUTF8(name, "_")); err != nil {
 		return imageFile{}, errors.New("only files in the directory of the image and below are opened: put it beside the image, under a plain name")
 	}
+	local := filepath.FromSlash(name)
 	if err := d.openRoot(); err != nil {
 		return imageFile{}, err
 	}
@@ -53,7 +55,7 @@ func (d *directory) openRegular(name string) (imageFile, error) {
 	// O_NONBLOCK, and the look at what was opened, cover a file that was swapped for a pipe or a link in between.
 	file, err := d.root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return imageFile{}, withoutPath(err)
+		return imageFile{}, notOpened(err)
 	}
 	opened, err := file.Stat()
 	if err == nil && !os.SameFile(info, opened) {
@@ -100,7 +102,7 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 			return nil, notThere(err)
 		}
 		if !info.IsDir() {
-			return nil, fmt.Errorf("%q in it is %s, not a directory, and links are not followed", filepath.ToSlash(local[:at]), kind(info.Mode()))
+			return nil, fmt.Errorf("%q in it is %s, not a directory, and links are not followed: put the directory itself there", filepath.ToSlash(local[:at]), kind(info.Mode()))
 		}
 	}
 	info, err := d.root.Lstat(local)
@@ -110,9 +112,9 @@ func (d *directory) look(local string) (fs.FileInfo, error) {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil, errors.New("it is a symbolic link, and links that an image names are not followed: put the file itself there")
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("it is %s, not a regular file", kind(info.Mode()))
+		return nil, fmt.Errorf("it is %s, not a regular file: put the file itself there", kind(info.Mode()))
 	case os.SameFile(info, d.image):
-		return nil, errors.New("it is the image itself")
+		return nil, errors.New("it is the image itself: rename the image, and put the file that it means there")
 	}
 	return info, nil
 }
@@ -131,6 +133,14 @@ func (d *directory) refuseTwice(info fs.FileInfo) error {
 func notThere(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return fs.ErrNotExist
+	}
+	return notOpened(err)
+}
+
+// notOpened is why the operating system did not open a file that is there.
+func notOpened(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: give yourself the right to read it", withoutPath(err))
 	}
 	return withoutPath(err)
 }

@@ -82,7 +82,7 @@ func TestNamesInsideAnImage(t *testing.T) {
 		"dangling":                           "!it is a symbolic link, and links that an image names are not followed",
 		"null":                               "!it is a symbolic link, and links that an image names are not followed",
 		"dir/extent.vmdk":                    `!"dir" in it is a symbolic link`,
-		"disk.vmdk":                          "!it is the image itself",
+		"disk.vmdk":                          "!it is the image itself: rename the image",
 		"again":                              "!it is the image itself",
 		"file:extent.vmdk":                   "!",
 		"https://example.com/extent.vmdk":    "!" + notInside,
@@ -109,6 +109,35 @@ func TestNamesInsideAnImage(t *testing.T) {
 		if err := file.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The bytes of a name are taken as they are: a descriptor may be in another encoding, as the names of the files beside it are.
+func TestNameInAnotherEncoding(t *testing.T) {
+	dir, src := imageIn(t)
+	if err := os.WriteFile(dir+"/gr\xf6\xdfe.vmdk", []byte("latin"), 0o600); err != nil {
+		t.Skipf("file names are in UTF-8 here: %v", err)
+	}
+	file, err := src.beside.open("gr\xf6\xdfe.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if file.Size() != 5 {
+		t.Errorf("it has %d bytes", file.Size())
+	}
+	for _, name := range []string{"../\xf6", "\xf6/../secret", "\xf6//secret", "/\xf6"} {
+		if _, err := src.beside.open(name); err == nil || !strings.Contains(err.Error(), "only files in the directory of the image and below") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// What the operating system refuses is said with what to do.
+func TestNotOpened(t *testing.T) {
+	err := notOpened(&fs.PathError{Op: "openat", Path: "base.vhdx", Err: fs.ErrPermission})
+	if !errors.Is(err, fs.ErrPermission) || err.Error() != "permission denied: give yourself the right to read it" {
+		t.Errorf("%v", err)
 	}
 }
 

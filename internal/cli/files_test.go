@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -117,11 +118,12 @@ func TestInspectIncomplete(t *testing.T) {
 		for name, c := range map[string]struct {
 			do     func(t *testing.T, path string)
 			reason string
+			cure   string
 		}{
-			"missing":   {func(*testing.T, string) {}, ""},
-			"a link":    {func(t *testing.T, path string) { must(t, os.Symlink("../elsewhere", path)) }, "it is a symbolic link"},
-			"a link in": {func(t *testing.T, path string) { must(t, os.Symlink("moved", path)) }, "it is a symbolic link"},
-			"directory": {func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o700)) }, "it is a directory"},
+			"missing":   {func(*testing.T, string) {}, "", ""},
+			"a link":    {func(t *testing.T, path string) { must(t, os.Symlink("../elsewhere", path)) }, "it is a symbolic link", "put the file itself there"},
+			"a link in": {func(t *testing.T, path string) { must(t, os.Symlink("moved", path)) }, "it is a symbolic link", "put the file itself there"},
+			"directory": {func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o700)) }, "it is a directory", "put the file itself there"},
 		} {
 			t.Run(s.format+" "+name, func(t *testing.T) {
 				dir, image := s.put(t)
@@ -134,7 +136,7 @@ func TestInspectIncomplete(t *testing.T) {
 				}
 				if !strings.HasPrefix(stdout, `{"format":"`+s.format+`","sub_format":"`+s.subFormat+`","virtual_size_bytes":null,`) ||
 					!strings.Contains(stdout, `"importable":false,"reason":"`) || !strings.Contains(stdout, s.beside) || !strings.Contains(stdout, c.reason) ||
-					!strings.Contains(stdout, "terraform-provider-ec2 convert --to vmdk "+image+" NEW.vmdk") {
+					!strings.Contains(stdout, cmp.Or(c.cure, "terraform-provider-ec2 convert --to vmdk "+image+" NEW.vmdk`")+`","sha256"`) || strings.Count(stdout, "put ") != 1 {
 					t.Errorf("%s", stdout)
 				}
 				refused(t, 1, []string{"convert", image, dir + "/new.raw"}, s.beside, c.reason)

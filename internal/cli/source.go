@@ -63,8 +63,17 @@ func (s *source) open() (*detect.Image, error) {
 	return detect.OpenBeside(s, s.Size(), s.beside.open)
 }
 
-// openAlone opens the disk inside if it needs no other file.
-func (s *source) openAlone() (*detect.Image, error) { return detect.Open(s, s.Size(), "") }
+// openAlone opens the disk inside if it needs no other file. It is for an image with another file beside it that is there, but could not be opened: what to
+// do is in the error of that, so the one of the image has no cure.
+func (s *source) openAlone() (*detect.Image, error) {
+	img, err := detect.Open(s, s.Size(), "")
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](err); ok {
+		alone := *u
+		alone.Cure = ""
+		return nil, &alone
+	}
+	return img, err
+}
 
 // isOneOf says whether a file is the image, or one that it named.
 func (s *source) isOneOf(info fs.FileInfo) bool {
@@ -86,9 +95,9 @@ var (
 	_ diskimage.DataMap = (*source)(nil)
 )
 
-// warn tells what the reader of an image passed over.
+// warn tells what the reader of an image passed over, and what its name says against it.
 func warn(env environment, path fileName, img *detect.Image) {
-	for _, text := range img.Warnings() {
+	for _, text := range img.Doubts(string(path)) {
 		_, _ = fmt.Fprintf(env.stderr, "warning: %s: %s\n", path, text)
 	}
 }

@@ -53,6 +53,7 @@ func TestBlocks(t *testing.T) {
 		"| `VMDK`, monolithicSparse |  |  | `ClientError: Disk validation failed [Unsupported VMDK File Format]` | VM Import takes stream-optimized VMDKs only; ",
 		"| `VHD`, differencing | its parent, and the parent's |  | `ClientError: Footers not identical` |",
 		"| `QCOW2` | `ClientError: Disk validation failed [Unsupported specified file format]` | neither VM Import nor this provider reads this format; convert it with `qemu-img",
+		"| `VMDK`, extent of another (vmfsSparse) | `ClientError: Disk validation failed [Unsupported VMDK File Format]` | it is an ESX delta extent (COWD) without",
 		"| `unsupported vmdk file format` | The object is a VMDK, but not of the streamOptimized sub-format",
 		"| `InvalidSnapshot.InUse` | An AMI still uses the snapshot. | Deregister the AMI first",
 		"$ terraform-provider-ec2 convert --help\n", "--strict ",
@@ -81,6 +82,21 @@ func TestBlocks(t *testing.T) {
 	}
 	if err := run(t.Context(), t.TempDir(), false); err == nil {
 		t.Error("no templates: no error")
+	}
+}
+
+// The first column of the tables is what inspect says.
+func TestTableAsReported(t *testing.T) {
+	samples := samples()
+	for _, s := range samples {
+		img, err := s.alone()
+		if err := s.checkReported(img, err); err != nil {
+			t.Errorf("%s: %v", s.name(), err)
+		}
+		s.format += "X"
+		if err := s.checkReported(img, err); err == nil {
+			t.Errorf("%s: it may be called anything", s.name())
+		}
 	}
 }
 

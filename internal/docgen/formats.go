@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage/detect"
 )
 
@@ -83,10 +85,28 @@ func (s sample) judge() (read bool, r row, err error) {
 	if read && (refused == nil) != (s.needs == "") {
 		return read, r, fmt.Errorf("it needs %q beside it, and alone: %w", s.needs, refused)
 	}
+	if err := s.checkReported(img, refused); err != nil {
+		return read, r, err
+	}
 	verdict := detect.VMImport(img, refused)
 	r = row{s.needs, written[s.name()], "takes it", ""}
 	if !verdict.Importable {
 		r[2], r[3] = "`"+verdict.StatusMessage+"`", verdict.String()
 	}
 	return read, r, nil
+}
+
+// checkReported holds the words for a sample against those that inspect has for it.
+func (s sample) checkReported(img *detect.Image, refused error) error {
+	var format, subFormat string
+	if u, ok := errors.AsType[*diskimage.UnsupportedError](refused); ok {
+		format, subFormat = u.Format, u.SubFormat
+	} else {
+		format, subFormat = string(img.Format), img.SubFormat
+	}
+	_, said, there := strings.Cut(strings.TrimSuffix(s.kind, ")"), "(")
+	if format != string(s.format) || there && said != subFormat {
+		return fmt.Errorf("inspect says format %s, sub_format %s", format, subFormat)
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ import (
 // sample is a file of one kind. The tables of formats are what the product makes of it.
 type sample struct {
 	format detect.Format
-	kind   string // "" where the format has none
+	kind   string // "" where the format has none; in parentheses the sub-format, where it is not the kind itself
 	data   []byte
 	needs  string // beside it, in words; "" where it is all of a disk
 	beside besideFiles
@@ -81,9 +81,9 @@ func samples() []sample {
 		all,
 		sample{format: detect.VMDK, kind: "on a device", data: []byte(testimage.Descriptor{CreateType: "fullDevice", Extents: []string{`RW 128 FLAT "/dev/sdb" 0`}}.String())},
 		sample{format: detect.VMDK, kind: "encrypted", data: []byte("# Disk DescriptorFile\nversion=4\ncreateType=\"monolithicFlat\"\nencryptionKeys=\"vmware:key/...\"\nRW 128 FLAT \"data.vmdk\" 0\n")},
-		sample{format: detect.VMDK, kind: "extent of another", data: extent},
-		sample{format: detect.COWD, kind: "ESX delta extent", data: magic(0, "COWD")},
-		sample{format: detect.SESparse, kind: "ESXi delta extent", data: magic(0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00")},
+		sample{format: detect.VMDK, kind: "extent of another (twoGbMaxExtentSparse)", data: extent},
+		sample{format: detect.VMDK, kind: "extent of another (vmfsSparse)", data: magic(0, "COWD")},
+		sample{format: detect.VMDK, kind: "extent of another (seSparse)", data: magic(0, "\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00")},
 		sample{format: detect.OVA, data: tar("vm.ovf")},
 		sample{format: detect.QCOW2, data: magic(0, "QFI\xfb\x00\x00\x00\x03")},
 		sample{format: detect.QCOW, data: magic(0, "QFI\xfb\x00\x00\x00\x01")},

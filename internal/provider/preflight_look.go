@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -86,14 +84,12 @@ func (s *sight) doubts(declared, name string) []string {
 	if s.unread != nil && s.image == nil {
 		doubts = append(doubts, fmt.Sprintf("it could not be told what is in the %s: %s", s.format, s.unread))
 	}
-	if s.image != nil {
+	switch {
+	case s.image == nil:
+	case declared == "":
+		doubts = append(doubts, s.image.Doubts(name)...)
+	default:
 		doubts = append(doubts, s.image.Warnings()...)
-	}
-	// The one mark of a fixed VHD is at its end. The name is no proof: detection goes by content alone.
-	if extension := strings.ToUpper(strings.TrimPrefix(path.Ext(name), ".")); declared == "" && s.format == detect.RAW &&
-		slices.Contains([]detect.Format{detect.VHD, detect.VHDX, detect.VMDK}, detect.Format(extension)) {
-		doubts = append(doubts, fmt.Sprintf("nothing in it is of a %s, as its name says: it will be imported as RAW, byte for byte. "+
-			"A file that was cut off, or damaged at its beginning, looks like that", extension))
 	}
 	return doubts
 }

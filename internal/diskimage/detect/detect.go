@@ -5,6 +5,8 @@ package detect
 import (
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/diskimage"
@@ -28,6 +30,18 @@ func (i *Image) Warnings() []string {
 		return w.Warnings()
 	}
 	return nil
+}
+
+// Doubts are the warnings of an image whose format was not declared, and what the name of its file, or object, says against it. It is no proof: detection
+// goes by content alone. But the one mark of a fixed VHD is at its end.
+func (i *Image) Doubts(name string) []string {
+	doubts := i.Warnings()
+	extension := strings.ToUpper(strings.TrimPrefix(path.Ext(name), "."))
+	if i.Format == RAW && slices.Contains([]Format{VHD, VHDX, VMDK}, Format(extension)) {
+		doubts = append(doubts, fmt.Sprintf("nothing in it is of a %s, as its name says: it is taken as RAW, byte for byte. "+
+			"A file that was cut off, or damaged at its beginning, looks like that", extension))
+	}
+	return doubts
 }
 
 // MismatchError says that a file is not of the format it was declared to be.
@@ -128,13 +142,13 @@ func open(r io.ReaderAt, size int64, declared string, o openers) (*Image, error)
 		return nil, err
 	}
 	got, err := detectIn(v)
-	if want != "" && got != Empty && family(got) != want {
+	if want != "" && got != Empty && got != want {
 		return nil, &MismatchError{Declared: want, Detected: got}
 	}
 	if err != nil {
 		return nil, err
 	}
-	switch family(got) {
+	switch got {
 	case RAW:
 		return openRAW(r, size)
 	case VHD:
@@ -166,12 +180,4 @@ func openRAW(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, err
 	}
 	return &Image{Image: img, Format: RAW}, nil
-}
-
-// family is the format that a user would declare.
-func family(f Format) Format {
-	if f == COWD || f == SESparse {
-		return VMDK
-	}
-	return f
 }

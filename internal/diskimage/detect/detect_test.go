@@ -81,8 +81,8 @@ func TestDetect(t *testing.T) {
 		{"3 VMDK version 4", kdmv(4), detect.VMDK, true},
 		{"3 VMDK of 6 bytes", []byte("KDMV\x01\x00"), detect.VMDK, true},
 		{"3 not quite VMDK", place(4096, 0, "KDM\x00"), detect.RAW, false},
-		{"4 COWD", place(4096, 0, "COWD"), detect.COWD, false},
-		{"5 seSparse", place(4096, 0, seSparse), detect.SESparse, false},
+		{"4 COWD", place(4096, 0, "COWD"), detect.VMDK, false},
+		{"5 seSparse", place(4096, 0, seSparse), detect.VMDK, false},
 		{"5 CAFEBABE alone", place(4096, 0, seSparse[:8]), detect.RAW, false},
 		{"6 descriptor", []byte("# Disk DescriptorFile\nversion=1\n"), detect.VMDK, false},
 		{"6 descriptor of AWS", []byte("#Disk DescriptorFile\r\nversion=1\r\n"), detect.VMDK, false},
@@ -307,6 +307,35 @@ func TestFormats(t *testing.T) {
 	}
 	if !seen[detect.VMDK] || !seen[detect.XML] || last != detect.RAW {
 		t.Errorf("%v, and %s at the end", seen, last)
+	}
+}
+
+// The name of a file says nothing for what is in it, but against it: a fixed VHD that was cut off has no mark left.
+func TestDoubts(t *testing.T) {
+	fixed := join(make([]byte, 4096), footer(2))
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"disk.vhd", fixed[:4096], "nothing in it is of a VHD, as its name says: it is taken as RAW, byte for byte"},
+		{"a/DISK.VMDK", fixed[:4096], "nothing in it is of a VMDK"},
+		{"disk.vhdx", fixed[:4000], "no multiple of 512"},
+		{"disk.vhdx", fixed[:4000], "nothing in it is of a VHDX"},
+		{"disk.vhd", fixed, ""},
+		{"disk.vhdx", fixed, ""}, // it is an image, and which one is said
+		{"disk.img", fixed[:4096], ""},
+		{"disk.raw", fixed[:4096], ""},
+		{"vhd", fixed[:4096], ""},
+		{"", fixed[:4096], ""},
+	} {
+		img, err := detect.Open(bytes.NewReader(c.data), int64(len(c.data)), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(img.Doubts(c.name), "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

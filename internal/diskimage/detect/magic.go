@@ -22,8 +22,6 @@ const (
 	VHD       Format = "VHD"
 	VHDX      Format = "VHDX"
 	VMDK      Format = "VMDK"
-	COWD      Format = "COWD"     // a VMDK delta extent of ESX
-	SESparse  Format = "SESPARSE" // a VMDK delta extent of ESXi
 	QCOW      Format = "QCOW"
 	QCOW2     Format = "QCOW2"
 	QED       Format = "QED"
@@ -79,8 +77,8 @@ var magics = []magic{
 	{Empty, func(v *view) (bool, error) { return v.size == 0, nil }},
 	{VHDX, starts("vhdxfile")},
 	{VMDK, isHostedSparse},
-	{COWD, starts("COWD")},
-	{SESparse, starts("\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00")}, // CAFEBABE alone is also Java and Mach-O
+	{VMDK, starts("COWD")}, // a delta extent of ESX
+	{VMDK, starts("\xbe\xba\xfe\xca\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00")}, // one of ESXi; CAFEBABE alone is also Java and Mach-O
 	{VMDK, isDescriptor},
 	{VHD, isVHD}, // at the end too: a fixed VHD has no header, and is not RAW
 	{QCOW, isQCOW(1, 1)},

@@ -1,6 +1,7 @@
 package vmdk_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,14 @@ func TestConform(t *testing.T) {
 	}
 }
 
+// footed is a whole stream with a footer in place of its end, as VMDKstream writes it, before the end-of-stream marker.
+func footed(stream []byte) []byte {
+	marker := make([]byte, 512)
+	put64(marker, 0, 1)
+	put32(marker, 12, 3)
+	return slices.Concat(stream[:len(stream)-512], marker, stream[:512])
+}
+
 // What a disk is read in spite of is told.
 func TestWarnings(t *testing.T) {
 	const inUse = "it was not closed by the virtual machine"
@@ -44,6 +53,10 @@ func TestWarnings(t *testing.T) {
 		{"in use, by the footer alone", testimage.GDAtEnd, func(s *testimage.Stream) { s.Data[s.Footer+72] = 1 }, inUse},
 		{"in use", testimage.GDPatched, func(s *testimage.Stream) { s.Data[72] = 1 }, inUse},
 		{"without its end", testimage.GDAtEnd, func(s *testimage.Stream) { s.Data = s.Data[:len(s.Data)-512] }, "it ends without the end-of-stream marker"},
+		{"a footer that the header does not need", testimage.GDPatched, func(s *testimage.Stream) { s.Data = append(footed(s.Data), make([]byte, 512)...) }, ""},
+		{"and no end behind it", testimage.GDPatched, func(s *testimage.Stream) { s.Data = footed(s.Data) }, "it ends without the end-of-stream marker"},
+		{"without its end, and without a footer", testimage.GDPatched, func(s *testimage.Stream) { s.Data = s.Data[:len(s.Data)-512] }, ""},
+		{"without its end, tables in front, which qemu-img writes so", testimage.GDInFront, func(s *testimage.Stream) { s.Data = s.Data[:len(s.Data)-512] }, ""},
 	} {
 		v, runs, _ := small(c.layout)
 		s := v.Build(runs...)

@@ -74,8 +74,7 @@ func findFooter(r io.ReaderAt, size int64) (at int64, footer []byte, err error) 
 	}
 	isFooter := func(at int64) bool {
 		f, m := sectorAt(at), sectorAt(at-sectorSize)
-		return f != nil && m != nil && string(f[:4]) == magicHosted &&
-			binary.LittleEndian.Uint32(m[8:]) == 0 && binary.LittleEndian.Uint32(m[12:]) == markerFooter
+		return f != nil && m != nil && isFooter(m, f)
 	}
 	if at = size - footerAt; isFooter(at) {
 		return at, sectorAt(at), nil
@@ -92,4 +91,22 @@ func findFooter(r io.ReaderAt, size int64) (at int64, footer []byte, err error) 
 		return at, sectorAt(at), nil
 	}
 	return 0, nil, missing
+}
+
+// isFooter is of two sectors one behind the other.
+func isFooter(marker, footer []byte) bool {
+	return string(footer[:4]) == magicHosted && binary.LittleEndian.Uint32(marker[8:]) == 0 && binary.LittleEndian.Uint32(marker[12:]) == markerFooter
+}
+
+// endsWithFooter tells whether a stream ends with a footer that its header does not need (VMDKstream), so that the end-of-stream marker behind it is
+// missing. Of a stream without any footer that cannot be told: qemu-img writes no marker, and VMware's tools write nothing else behind the grains.
+func endsWithFooter(r io.ReaderAt, size int64) (bool, error) {
+	if size%sectorSize != 0 || size < 3*sectorSize {
+		return false, nil
+	}
+	tail := make([]byte, 2*sectorSize)
+	if err := diskimage.ReadFull(r, tail, size-int64(len(tail))); err != nil {
+		return false, fmt.Errorf("read the end of the VMDK: %w", err)
+	}
+	return isFooter(tail[:sectorSize], tail[sectorSize:]), nil
 }

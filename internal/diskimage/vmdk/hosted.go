@@ -25,10 +25,14 @@ func openHosted(f *file, head []byte) (hosted, error) {
 			Format: format, SubFormat: compressedOnly, Reason: "its grains are compressed but carry no markers, which no known tool writes", Cure: qemuCure,
 		}
 	}
-	if h.gdOffset == gdAtEnd {
-		if h, err = readFooter(f, f.size, h); err != nil {
-			return hosted{}, err
-		}
+	switch {
+	case h.gdOffset == gdAtEnd:
+		h, err = readFooter(f, f.size, h)
+	case h.compressed():
+		h.unended, err = endsWithFooter(f, f.size)
+	}
+	if err != nil {
+		return hosted{}, err
 	}
 	link, at, err := readEmbedded(f, &h)
 	if err != nil {

@@ -93,7 +93,7 @@ type header struct {
 	overHead         uint64 // sectors
 	unclean          bool   // uncleanShutdown
 	footed           bool   // it is a footer
-	unended          bool   // and the file ends with it
+	unended          bool   // the file ends with a footer
 	compressAlgo     uint16
 }
 
