@@ -112,6 +112,58 @@ func TestNamesInsideAnImage(t *testing.T) {
 	}
 }
 
+// The formats' rule for names and the directory together: a file below is found, and what lies outside is not there (CVE-2022-47951).
+func TestNamesOfAnImage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "images")
+	sector := func(c string) string { return strings.Repeat(c, 512) }
+	put(t, dir+"/sub/below", sector("b"))
+	put(t, dir+"/beside", sector("a"))
+	put(t, dir+"/../secret", sector("s"))
+	put(t, dir+"/../sub/secret", sector("s"))
+	for name, want := range map[string]string{ // what is read; an error after a "!"
+		"sub/below":              "b",
+		`.\sub\below`:            "b",
+		"sub/../beside":          "a",
+		"gone/beside":            "a",
+		"../beside":              "a",
+		"/vmfs/volumes/x/beside": "a",
+		`C:\VMs\beside`:          "a",
+		"below":                  `!"below", is not there`,
+		"../secret":              `!"secret", is not there`,
+		"sub/../../secret":       `!"secret", is not there`,
+		`..\sub\secret`:          `!"secret", is not there`,
+		dir + "/../secret":       `!"secret", is not there`,
+		"../../../etc/shadow":    `!"shadow", is not there`,
+		"..":                     "!it names no file",
+	} {
+		put(t, dir+"/disk.vmdk", "version=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 1 FLAT \""+name+"\" 0\n")
+		src, err := openSource(dir + "/disk.vmdk")
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := src.open()
+		failure, refused := strings.CutPrefix(want, "!")
+		switch got := make([]byte, 512); {
+		case refused:
+			if err == nil || !strings.Contains(err.Error(), failure) {
+				t.Errorf("%s: %v, want %q", name, err, failure)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if _, err := img.ReadAt(got, 0); err != nil || string(got) != sector(want) {
+				t.Errorf("%s: %q, %v", name, got[:1], err)
+			}
+			if err := img.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := src.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The bytes of a name are taken as they are: a descriptor may be in another encoding, as the names of the files beside it are.
 func TestNameInAnotherEncoding(t *testing.T) {
 	dir, src := imageIn(t)
