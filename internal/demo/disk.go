@@ -93,7 +93,7 @@ func openDisk(ctx context.Context, path string) (*disk, error) {
 	}
 	img, err := detect.Open(f, info.Size(), "")
 	if verdict := detect.VMImport(img, err); !verdict.Importable {
-		return nil, fmt.Errorf("your image %s is none that VM Import takes: %s", path, strings.TrimSuffix(verdict.Reason+"; "+verdict.Cure, "; "))
+		return nil, fmt.Errorf("your image %s is none that VM Import takes: %s", path, verdict.For(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("your image: %w", err)

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"time"
@@ -47,6 +48,9 @@ func run(ctx context.Context, cliPath, cliConfig, image string) error {
 	started := time.Now()
 	fmt.Printf("A disk image becomes an EBS snapshot with %s, without AWS.\n", filepath.Base(cliPath))
 
+	if _, err := exec.LookPath(cliPath); err != nil {
+		return fmt.Errorf("the CLI: %w; name another with CLI=", err)
+	}
 	dir, err := filepath.Abs(workDir)
 	if err != nil {
 		return err
