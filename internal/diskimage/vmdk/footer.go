@@ -99,7 +99,8 @@ func isFooter(marker, footer []byte) bool {
 }
 
 // endsWithFooter tells whether a stream ends with a footer that its header does not need (VMDKstream), so that the end-of-stream marker behind it is
-// missing. Of a stream without any footer that cannot be told: qemu-img writes no marker, and VMware's tools write nothing else behind the grains.
+// missing. Of a stream without any footer that cannot be told: qemu-img (7.2) writes no marker behind a last grain that does not compress, and VMware's
+// tools write nothing else behind the grains.
 func endsWithFooter(r io.ReaderAt, size int64) (bool, error) {
 	if size%sectorSize != 0 || size < 3*sectorSize {
 		return false, nil
