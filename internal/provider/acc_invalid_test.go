@@ -92,8 +92,8 @@ var mistakes = map[string]invalid{
 	"Region":                     {with("region", "us-east-1a"), "region", `Region's\s+name`},
 	"empty Region":               {with("region", ""), "region", `Region's\s+name`},
 	"timeout is no duration":     {with("timeouts", map[string]any{"create": "soon"}), "timeouts.create", "duration|Duration"},
-	"timeout is negative":        {with("timeouts", map[string]any{"delete": "-1s"}), "timeouts.delete", `must\s+be\s+positive`},
-	"timeout is nothing":         {with("timeouts", map[string]any{"update": "0s"}), "timeouts.update", `must\s+be\s+positive`},
+	"timeout is negative":        {with("timeouts", map[string]any{"delete": "-1s"}), "timeouts.delete", `timeouts\.delete\s+must\s+be\s+positive`},
+	"timeout is nothing":         {with("timeouts", map[string]any{"update": "0s"}), "timeouts.update", `timeouts\.update\s+must\s+be\s+positive`},
 }
 
 // TestRule6Invalid: each mistake is one error at its attribute, found by a validation alone.
@@ -197,7 +197,11 @@ func TestRule6InvalidProvider(t *testing.T) {
 		"local account":      {local("account_id", "me"), "local.account_id", "12 digits"},
 		"local bucket":       {local("buckets", tags("a", ".")), `local.buckets["a"]`, "bucket's name"},
 		"local directory":    {local("buckets", tags("images", "")), `local.buckets["images"]`, "length"},
-		"local duration":     {local("simulate", map[string]any{"task_duration": "soon"}), "local.simulate.task_duration", "duration"},
+		"no directory":       {local("buckets", map[string]any{"images": nil}), `local.buckets["images"]`, "needs a directory"},
+		"local Region":       {map[string]any{"local": map[string]any{}, "region": "mars"}, "region", "mars"},
+		"local, not allowed": {map[string]any{"local": map[string]any{}, "allowed_account_ids": []any{"111122223333"}}, "allowed_account_ids", "account_id"},
+		"local, forbidden":   {map[string]any{"local": map[string]any{}, "forbidden_account_ids": []any{"000000000000"}}, "forbidden_account_ids", "account_id"},
+		"local duration":     {local("simulate", map[string]any{"task_duration": "soon"}), "local.simulate.task_duration", "local.simulate.task_duration must be a duration"},
 		"negative duration":  {local("simulate", map[string]any{"task_duration": "-1s"}), "local.simulate.task_duration", "duration"},
 		"bucket is a file":   {local("buckets", tags("images", file)), `local.buckets["images"]`, "no directory"},
 		"local and endpoint": {map[string]any{"local": map[string]any{}, "endpoints": []any{map[string]any{"ec2": "http://localhost"}}}, "endpoints", "local"},

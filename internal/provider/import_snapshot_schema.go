@@ -115,7 +115,7 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 				MarkdownDescription: "Region of the import, where it is not the provider's. A change replaces the snapshot.",
 				Optional:            true,
 				Computed:            true,
-				Validators:          []validator.String{regionName},
+				Validators:          []validator.String{matches(regionPattern, isNoRegion)},
 			},
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, Read: true, Update: true, Delete: true,
@@ -165,8 +165,11 @@ func matches(pattern, message string) validator.String {
 	return stringvalidator.RegexMatches(regexp.MustCompile(pattern), message)
 }
 
-// regionName takes the form of every Region there is or may be (us-east-1, us-gov-west-1, ap-southeast-5); EC2 knows which exist.
-var regionName = matches(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`, "must be a Region's name, such as eu-central-1")
+// regionPattern is the form of every Region there is or may be (us-east-1, us-gov-west-1, ap-southeast-5); EC2 knows which exist.
+const (
+	regionPattern = `^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`
+	isNoRegion    = "must be a Region's name, such as eu-central-1"
+)
 
 const kmsKeyPattern = `^(` + kmsKeyIDPattern + `|alias/[\w/-]{1,250}|arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:(key/` + kmsKeyIDPattern + `|alias/[\w/-]{1,250}))$`
 

@@ -40,7 +40,7 @@ func (r *importSnapshotResource) ValidateConfig(ctx context.Context, req resourc
 			continue
 		}
 		if t, err := time.ParseDuration(text.ValueString()); err == nil && t <= 0 {
-			resp.Diagnostics.AddAttributeError(path.Root("timeouts").AtName(name), "Invalid Timeout", fmt.Sprintf("A timeout must be positive; this one is %s.", t))
+			resp.Diagnostics.AddAttributeError(path.Root("timeouts").AtName(name), "Invalid Timeout", fmt.Sprintf("timeouts.%s must be positive; it is %s.", name, t))
 		}
 	}
 }

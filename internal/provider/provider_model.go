@@ -2,8 +2,11 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,6 +209,18 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 	if id := l.AccountID.ValueString(); id != "" {
 		backend.accountID = id
 	}
+	// The configuration that is tested here is one that AWS gets: what the block forbids there it forbids here.
+	if settings.Region != "" && !regexp.MustCompile(regionPattern).MatchString(settings.Region) {
+		diags.AddAttributeError(path.Root("region"), "Invalid Region", fmt.Sprintf("region %s; it is %q.", isNoRegion, settings.Region))
+	}
+	switch allowed := settings.AllowedAccountIDs; {
+	case len(allowed) > 0 && !slices.Contains(allowed, backend.accountID):
+		diags.AddAttributeError(path.Root("allowed_account_ids"), "Account Not Allowed",
+			"The account of the local backend is "+backend.accountID+", which allowed_account_ids does not name: set account_id in local to one that it names.")
+	case slices.Contains(settings.ForbiddenAccountIDs, backend.accountID):
+		diags.AddAttributeError(path.Root("forbidden_account_ids"), "Account Not Allowed",
+			"The account of the local backend is "+backend.accountID+", which forbidden_account_ids names: set account_id in local to another.")
+	}
 	dataDir := l.DataDir.ValueString()
 	if dataDir == "" {
 		dataDir = os.Getenv("EC2_LOCAL_DATA_DIR")
@@ -215,7 +230,9 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 	}
 	buckets := goTags(l.Buckets)
 	for name, directory := range buckets {
-		if info, err := os.Stat(directory); err == nil && !info.IsDir() {
+		if directory == "" {
+			diags.AddAttributeError(path.Root("local").AtName("buckets").AtMapKey(name), "Bucket Has No Directory", "The bucket "+name+" needs a directory; it is null.")
+		} else if info, err := os.Stat(directory); err == nil && !info.IsDir() {
 			diags.AddAttributeError(path.Root("local").AtName("buckets").AtMapKey(name), "Bucket Is No Directory",
 				"The bucket "+name+" is "+filepath.Clean(directory)+", which is no directory. A bucket is a directory whose files are its objects.")
 		}
