@@ -222,6 +222,8 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 
 	adopted, diags := isAdopted(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(m.recallTier(ctx, req.Private)...)
+	resp.Diagnostics.Append(setTierBefore(ctx, resp.Private, nil)...)
 	gone, diags := r.refresh(ctx, conn, &m, adopted)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
@@ -263,15 +265,19 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 		r.finish(ctx, limited, conn, &m, true, &resp.Diagnostics)
 		// A failed import stays in the state until the next refresh sees it gone: Terraform has no update that ends in nothing.
 	} else {
-		r.change(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
+		before := r.change(limited, conn, &m, &prior, adopted, &resp.Diagnostics)
+		resp.Diagnostics.Append(setTierBefore(ctx, resp.Private, before)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, &m)...)
 	resp.Diagnostics.Append(setAdopted(ctx, resp.Private, false)...)
 }
 
-// change makes the calls that an update in place needs. What fails keeps its prior value in m, so that the next plan shows it again.
-func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m, prior *importSnapshotModel, adopted bool, diags *diag.Diagnostics) {
+// change makes the calls that an update in place needs. What fails keeps its prior value in m, so that the next plan shows it again. A tier that cannot be
+// changed yet is no failure, so that Terraform insists on the planned values in m: tier is what it was, for the next refresh, nil where it is as planned.
+func (r *importSnapshotResource) change(
+	ctx context.Context, conn *connection, m, prior *importSnapshotModel, adopted bool, diags *diag.Diagnostics,
+) (tier *tierBefore) {
 	id := m.SnapshotID.ValueString()
 	set, remove := tagChanges(goTags(prior.TagsAll), goTags(m.TagsAll))
 	if err := conn.tag(ctx, id, set, remove); err != nil {
@@ -279,11 +285,22 @@ func (r *importSnapshotResource) change(ctx context.Context, conn *connection, m
 		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
 	}
 	r.retagTask(ctx, conn, m, prior, adopted, diags)
-	if !m.StorageTier.Equal(prior.StorageTier) || !m.TemporaryRestoreDays.Equal(prior.TemporaryRestoreDays) {
-		if err := conn.changeTier(ctx, id, m, prior); err != nil {
-			diags.Append(callFailed("Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
-			m.StorageTier, m.TemporaryRestoreDays = prior.StorageTier, prior.TemporaryRestoreDays
-		}
+	if m.StorageTier.Equal(prior.StorageTier) && m.TemporaryRestoreDays.Equal(prior.TemporaryRestoreDays) {
+		return nil
+	}
+	err := conn.changeTier(ctx, id, m, prior)
+	var moving *tierMovingError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &moving):
+		diags.Append(warning(callFailed("Storage Tier Not Changed", "The storage tier of "+id+" could not be changed now; the next plan shows the difference, and the "+
+			"first apply after the move, which takes EC2 up to 72 hours, tries again", err)))
+		return &tierBefore{prior.StorageTier.ValueString(), prior.TemporaryRestoreDays.ValueInt64Pointer()}
+	default:
+		diags.Append(callFailed("Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
+		m.StorageTier, m.TemporaryRestoreDays = prior.StorageTier, prior.TemporaryRestoreDays
+		return nil
 	}
 }
 
