@@ -106,6 +106,7 @@ func (s Settings) addServices(client *Client, cfg aws.Config, logger logger) {
 	})
 	client.EC2 = ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		custom(&o.BaseEndpoint, s.Endpoints.EC2, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+		o.APIOptions = append(o.APIOptions, keepLastError)
 		elsewhere := o.BaseEndpoint != nil && !ofAWS(*o.BaseEndpoint)
 		if retryer, ok := o.Retryer.(aws.RetryerV2); ok && elsewhere && s.NotOffered != nil {
 			o.Retryer = &impatient{RetryerV2: retryer, notOffered: s.NotOffered}

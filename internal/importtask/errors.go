@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -168,6 +170,22 @@ func unreachable(err error) bool {
 	var network net.Error
 	return errors.As(err, &send) || errors.As(err, &canceled) || errors.As(err, &address) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// TimeUp is the cause of a context that an argument of timeouts has ended.
+type TimeUp struct {
+	Argument string
+	After    time.Duration
+}
+
+func (t *TimeUp) Error() string { return fmt.Sprintf("timeouts.%s (%s) was over", t.Argument, t.After) }
+
+// Unwrap makes it the end of time that it is.
+func (t *TimeUp) Unwrap() error { return context.DeadlineExceeded }
+
+func timeUp(err error) bool {
+	var up *TimeUp
+	return errors.As(err, &up)
 }
 
 // answerLost: EC2 may have accepted the call, but its answer has not come through.

@@ -213,7 +213,15 @@ var callFailures = []callFailure{
 		Cause: "What answered is not EC2: the answer is no EC2 error.",
 		Cure:  "Check `endpoints` and the proxy settings.",
 	}},
-	{when: func(err error) bool { return answerLost(err) || unheard(err) && mayHaveBegun(err) }, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection", Explanation: Explanation{
+	{when: timeUp, sign: "`timeouts.read (20m0s) was over`, and its like", Explanation: Explanation{
+		Cause: "The time that `timeouts` gives the operation was over before EC2 had done what it was asked.",
+		Cure:  "Plan, apply or destroy again, which goes on from here. Raise the timeout that is named above where EC2 needs longer.",
+	}},
+	{when: otherAnswerLost, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection, of any call but ImportSnapshot", Explanation: Explanation{
+		Cause: "The service or the network failed before the answer came: " + theAction + " may have been carried out, or not.",
+		Cure:  "Plan, apply or destroy again: what has been carried out is not done twice.",
+	}},
+	{when: func(err error) bool { return answerLost(err) || unheard(err) && mayHaveBegun(err) }, sign: "the same of ImportSnapshot", Explanation: Explanation{
 		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
 		Cure: "Apply again. Where `client_token` is set, the next apply gets an import that may have begun; " +
 			"where it is not, the next plan looks for one and says how to adopt it.",
@@ -224,6 +232,12 @@ var callFailures = []callFailure{
 const theAction = "the action that was called"
 
 func noImport(err error) bool { return NotOffered(err) && operationOf(err) == importAction }
+
+// otherAnswerLost: no import hangs on the answer.
+func otherAnswerLost(err error) bool {
+	operation := operationOf(err)
+	return operation != "" && operation != importAction && !mayHaveBegun(err) && answerLost(err)
+}
 
 func noSuchTask(err error) bool { return unknownTask(err) || errors.Is(err, ErrGone) }
 

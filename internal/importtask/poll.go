@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -54,6 +55,7 @@ type poller[T any] struct {
 type waiter[T any] struct {
 	id      string
 	reports chan report[T]
+	trouble error // by which the last poll failed, in a way that may pass; of the poller's mutex
 }
 
 // report is what a poll says of one id: what was seen, nil where EC2 does not know it, or an error that ends the wait.
@@ -176,6 +178,9 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		for _, id := range unknown {
 			p.doubted[id] = true
 		}
+		if err != nil {
+			p.note(chunk, err)
+		}
 		for id, seen := range answers {
 			if seen != nil {
 				delete(p.doubted, id)
@@ -255,7 +260,29 @@ func (p *poller[T]) report(ctx context.Context, id string, r report[T]) {
 		default:
 		}
 		w.reports <- r
+		w.trouble = nil
 	}
+}
+
+// note keeps the error of a poll for those who wait for ids, in case their time ends before a better one.
+func (p *poller[T]) note(ids []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.waiting {
+		if slices.Contains(ids, w.id) {
+			w.trouble = err
+		}
+	}
+}
+
+// ended is the cause by which a wait has ended without a report, with the error that the last poll came to.
+func (p *poller[T]) ended(w *waiter[T], cause error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.trouble == nil {
+		return cause
+	}
+	return fmt.Errorf("%w; the last error was: %w", cause, w.trouble)
 }
 
 // describe asks for ids. Each that was answered for is in answers, with nil where EC2 does not know it. EC2 refuses a whole call for one id it does

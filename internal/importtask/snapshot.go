@@ -58,13 +58,18 @@ func (i *Importer) eachSnapshot(ctx context.Context, id string, look func(*ec2ty
 	}
 	w := i.snapshots.join(ctx, id)
 	defer i.snapshots.leave(w)
+	last := ""
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for snapshot %s: %w", id, context.Cause(ctx))
+			return fmt.Errorf("waiting for snapshot %s%s: %w", id, last, i.snapshots.ended(w, context.Cause(ctx)))
 		case r := <-w.reports:
 			if r.err != nil {
 				return fmt.Errorf("describing snapshot %s: %w", id, r.err)
+			}
+			last = ", which EC2 did not show"
+			if r.seen != nil {
+				last = ", which EC2 last showed in state " + string(r.seen.State)
 			}
 			if done, err := look(r.seen); done {
 				return err

@@ -74,7 +74,7 @@ func (i *Importer) watch(ctx context.Context, id string, o watching) (Task, erro
 			if o.patience > 0 && last.Outcome() == Failed {
 				return last, nil // being deleted: it will not come to anything else
 			}
-			return last, context.Cause(ctx)
+			return last, i.tasks.ended(w, context.Cause(ctx))
 		case <-silence.C:
 			observe()
 		case <-settled:

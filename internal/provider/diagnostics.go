@@ -20,8 +20,12 @@ import (
 // This file is the one place where errors become diagnostics: what was tried, EC2's words verbatim, then cause and cure where they are known, on
 // the attribute that is to blame where one is (P9).
 
-// callFailed is an error of a call. what is a sentence without its full stop.
-func callFailed(summary, what string, err error) diag.Diagnostic {
+// callFailed is an error of a call. what is a sentence without its full stop. Where the time of the operation was over, ctx tells.
+func callFailed(ctx context.Context, summary, what string, err error) diag.Diagnostic {
+	var up *importtask.TimeUp
+	if errors.As(context.Cause(ctx), &up) && !errors.As(err, new(*importtask.TimeUp)) {
+		err = fmt.Errorf("%w: %w", up, err)
+	}
 	explanation, known := importtask.ExplainCall(err)
 	detail := fmt.Sprintf("%s: %s\n\n%s", what, err, explanationText(explanation, known))
 	return blame(explanation.Blame, summary, strings.TrimSpace(detail))
@@ -49,7 +53,7 @@ func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, 
 		return blame(importtask.BlameNone, "Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.",
 			sourceText(ctx, m), conn.Region, err))
 	}
-	refusal := callFailed("Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
+	refusal := callFailed(ctx, "Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
 	explanation, _ := importtask.ExplainCall(err)
 	var replay *importtask.ReplayError
 	if errors.As(err, &replay) {
@@ -115,12 +119,12 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 }
 
 // cancelFailed is an unfinished import that a destroy could not end; task is as it was last seen, nil where it was not. What is left is named (P26).
-func cancelFailed(m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
+func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
 	seen := ""
 	if task != nil && task.Status() != "" {
 		seen = fmt.Sprintf(", last seen with status %q,", task.Status())
 	}
-	return callFailed("Unable to Cancel Import", fmt.Sprintf("The import task %s in %s%s was not brought to its end. It is left, or the snapshot that it makes; "+
+	return callFailed(ctx, "Unable to Cancel Import", fmt.Sprintf("The import task %s in %s%s was not brought to its end. It is left, or the snapshot that it makes; "+
 		"it stays in the state, and the next destroy tries again", m.ImportTaskID.ValueString(), region, seen), err)
 }
 

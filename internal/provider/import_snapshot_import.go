@@ -50,13 +50,13 @@ func (r *importSnapshotResource) ImportState(ctx context.Context, req resource.I
 	}
 	conn, err := r.data.connect(ctx, region)
 	if err != nil {
-		resp.Diagnostics.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		resp.Diagnostics.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
 		return
 	}
 
 	taskID, snapshotID, err := conn.resolve(ctx, id)
 	if err != nil {
-		resp.Diagnostics.Append(callFailed("Unable to Import", "There is no import snapshot task to adopt for "+id+" in "+region, err))
+		resp.Diagnostics.Append(callFailed(ctx, "Unable to Import", "There is no import snapshot task to adopt for "+id+" in "+region, err))
 		return
 	}
 	for attribute, value := range map[string]any{

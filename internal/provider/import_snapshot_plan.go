@@ -164,7 +164,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 			err = conn.Tasks.Permitted(ctx, in)
 		}
 		if err != nil {
-			diags.Append(callFailed("Import Not Permitted", "EC2 would refuse this import (dry_run)", err))
+			diags.Append(callFailed(ctx, "Import Not Permitted", "EC2 would refuse this import (dry_run)", err))
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 func (r *importSnapshotResource) warnOfOrphans(ctx context.Context, plan *importSnapshotModel, marker string, diags *diag.Diagnostics) {
 	conn, err := r.data.connect(ctx, plan.Region.ValueString())
 	if err != nil {
-		diags.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
 		return
 	}
 	tasks, err := conn.Tasks.Unfinished(ctx)

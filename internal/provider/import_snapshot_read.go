@@ -23,7 +23,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	if unfinished || m.SnapshotTaskDetail.IsNull() {
 		task, err := conn.Tasks.Find(ctx, taskID)
 		if err != nil && unfinished {
-			diags.Append(callFailed("Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
+			diags.Append(callFailed(ctx, "Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
 			return false, diags
 		}
 		if err != nil { // the snapshot is what counts; its task is told where that may be read
@@ -39,7 +39,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 		if unfinished {
 			id, err := conn.finishedSnapshot(ctx, taskID, task)
 			if err != nil {
-				diags.Append(callFailed("Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
+				diags.Append(callFailed(ctx, "Unable to Read Import Task", "The import task "+taskID+" could not be read", err))
 				return false, diags
 			}
 			if id == "" {
@@ -56,7 +56,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 	id := m.SnapshotID.ValueString()
 	s, err := conn.findSnapshot(ctx, id)
 	if err != nil {
-		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+		diags.Append(callFailed(ctx, "Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 		return false, diags
 	}
 	if s == nil {
@@ -69,7 +69,7 @@ func (r *importSnapshotResource) refresh(ctx context.Context, conn *connection, 
 		m.TaskTags = r.data.tags.observedTask(learned.Tags, m.TagsAll)
 	}
 	if err := conn.setVolume(ctx, m); err != nil {
-		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+		diags.Append(callFailed(ctx, "Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 	}
 	return false, diags
 }
@@ -91,7 +91,7 @@ func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostic
 	var diags diag.Diagnostics
 	s, err := c.findSnapshot(ctx, id)
 	if err != nil {
-		diags.Append(callFailed("Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
+		diags.Append(callFailed(ctx, "Unable to Read Snapshot", "The snapshot "+id+" could not be read", err))
 		return false, diags
 	}
 	if s != nil && s.State == ec2types.SnapshotStateError { // it is there, and somebody must delete it
@@ -115,7 +115,7 @@ func (c *connection) findSnapshot(ctx context.Context, id string) (*ec2types.Sna
 			return s, err
 		}
 		if err := pause(ctx); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("EC2's last answer did not show the snapshot: %w", err)
 		}
 	}
 }

@@ -178,7 +178,7 @@ func (r *importSnapshotResource) settle(
 		if ctx.Err() != nil {
 			return err // an interrupt: the next apply tags
 		}
-		diags.Append(warning(callFailed("Snapshot Not Tagged", fmt.Sprintf("The image is imported as %s, but its tags could not be set; "+
+		diags.Append(warning(callFailed(ctx, "Snapshot Not Tagged", fmt.Sprintf("The image is imported as %s, but its tags could not be set; "+
 			"the next apply tries again and imports nothing anew", id), err)))
 	}
 	if m.Encrypted.Equal(types.BoolValue(false)) && snapshot.Encrypted != nil && *snapshot.Encrypted {
@@ -188,7 +188,7 @@ func (r *importSnapshotResource) settle(
 	m.setSnapshot(snapshot, conn.Partition, conn.Region)
 	if !wanted.IsNull() && !wanted.IsUnknown() && wanted.ValueString() != tierOf(snapshot) {
 		if err := conn.reachTier(bounded, id, wanted.ValueString(), m.TemporaryRestoreDays); err != nil {
-			diags.Append(warning(callFailed("Storage Tier Not Changed", fmt.Sprintf("The image is imported as %s, but it could not be moved to %s; "+
+			diags.Append(warning(callFailed(ctx, "Storage Tier Not Changed", fmt.Sprintf("The image is imported as %s, but it could not be moved to %s; "+
 				"the next apply tries again and imports nothing anew", id, wanted.ValueString()), err)))
 		}
 	}
@@ -210,12 +210,12 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 	}
 	timeout, diags := m.Timeouts.Read(ctx, defaultReadTimeout)
 	resp.Diagnostics.Append(diags...)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := within(ctx, "read", timeout)
 	defer cancel()
 	r.data.noteToken(&m)
 	conn, err := r.data.connect(ctx, m.Region.ValueString())
 	if err != nil {
-		resp.Diagnostics.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		resp.Diagnostics.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
 		return
 	}
 	conn.Tasks.Claim(m.ImportTaskID.ValueString())
@@ -249,7 +249,7 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 	m.TagsAll = r.data.tags.all(m.Tags)
 	timeout, diags := m.Timeouts.Update(ctx, defaultUpdateTimeout)
 	resp.Diagnostics.Append(diags...)
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := within(ctx, "update", timeout)
 	defer cancel()
 
 	adopted, diags := isAdopted(ctx, req.Private)
@@ -281,7 +281,7 @@ func (r *importSnapshotResource) change(
 	id := m.SnapshotID.ValueString()
 	set, remove := tagChanges(goTags(prior.TagsAll), goTags(m.TagsAll))
 	if err := conn.tag(ctx, id, set, remove); err != nil {
-		diags.Append(callFailed("Unable to Change Tags", "The tags of "+id+" could not be changed", err))
+		diags.Append(callFailed(ctx, "Unable to Change Tags", "The tags of "+id+" could not be changed", err))
 		m.Tags, m.TagsAll = prior.Tags, prior.TagsAll
 	}
 	r.retagTask(ctx, conn, m, prior, adopted, diags)
@@ -294,11 +294,11 @@ func (r *importSnapshotResource) change(
 	case err == nil:
 		return nil
 	case errors.As(err, &moving):
-		diags.Append(warning(callFailed("Storage Tier Not Changed", "The storage tier of "+id+" could not be changed now; the next plan shows the difference, and the "+
+		diags.Append(warning(callFailed(ctx, "Storage Tier Not Changed", "The storage tier of "+id+" could not be changed now; the next plan shows the difference, and the "+
 			"first apply after the move, which takes EC2 up to 72 hours, tries again", err)))
 		return &tierBefore{prior.StorageTier.ValueString(), prior.TemporaryRestoreDays.ValueInt64Pointer()}
 	default:
-		diags.Append(callFailed("Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
+		diags.Append(callFailed(ctx, "Unable to Change Storage Tier", "The storage tier of "+id+" could not be changed", err))
 		m.StorageTier, m.TemporaryRestoreDays = prior.StorageTier, prior.TemporaryRestoreDays
 		return nil
 	}
@@ -312,7 +312,7 @@ func (r *importSnapshotResource) retagTask(ctx context.Context, conn *connection
 	ours := goTags(prior.TagsAll)
 	maps.Copy(ours, goTags(prior.TaskTags))
 	if err := conn.tagTask(ctx, m.ImportTaskID.ValueString(), m.taskTags(r.data.tags.defaults), ours); err != nil {
-		diags.Append(callFailed("Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
+		diags.Append(callFailed(ctx, "Unable to Change Task Tags", "The tags of "+m.ImportTaskID.ValueString()+" could not be changed", err))
 		m.TaskTags = prior.TaskTags
 	}
 }
@@ -330,20 +330,20 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 	}
 	timeout, diags := m.Timeouts.Delete(ctx, defaultDeleteTimeout)
 	resp.Diagnostics.Append(diags...)
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := within(ctx, "delete", timeout)
 	defer cancel()
 
 	snapshotID := m.SnapshotID.ValueString()
 	if snapshotID == "" {
 		task, err := conn.Tasks.Cancel(limited, m.ImportTaskID.ValueString(), "ec2_import_snapshot was destroyed")
 		if err != nil {
-			resp.Diagnostics.Append(cancelFailed(&m, conn.Region, task, err))
+			resp.Diagnostics.Append(cancelFailed(limited, &m, conn.Region, task, err))
 			return
 		}
 		// The import may have been complete before the cancel came, or long ago.
 		snapshotID, err = conn.finishedSnapshot(limited, m.ImportTaskID.ValueString(), task)
 		if err != nil {
-			resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot of "+m.ImportTaskID.ValueString()+" could not be looked up", err))
+			resp.Diagnostics.Append(callFailed(limited, "Unable to Delete Snapshot", "The snapshot of "+m.ImportTaskID.ValueString()+" could not be looked up", err))
 			return
 		}
 		if snapshotID == "" && task != nil {
@@ -354,8 +354,13 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 		}
 	}
 	if err := conn.deleteSnapshot(limited, snapshotID); err != nil {
-		resp.Diagnostics.Append(callFailed("Unable to Delete Snapshot", "The snapshot "+snapshotID+" could not be deleted", err))
+		resp.Diagnostics.Append(callFailed(limited, "Unable to Delete Snapshot", "The snapshot "+snapshotID+" could not be deleted", err))
 	}
+}
+
+// within is ctx for the time that an argument of timeouts gives an operation.
+func within(ctx context.Context, argument string, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, &importtask.TimeUp{Argument: argument, After: d})
 }
 
 // connectForApply is the connection to the Region of m, with a local backend's unfinished imports going on: a plan starts none.
@@ -376,7 +381,7 @@ func (r *importSnapshotResource) connectForApply(ctx context.Context, m *importS
 		err = conn.resume(ctx)
 	}
 	if err != nil {
-		diags.Append(callFailed("Unable to Reach EC2", "The provider could not be set up", err))
+		diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
 	}
 	return conn
 }

@@ -143,38 +143,42 @@ func (c *connection) tagTask(ctx context.Context, id string, wanted, ours map[st
 // answered may have been a proxy that stumbled.
 func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 	for {
-		if err := c.requestDeletion(ctx, id); err != nil {
+		known, err := c.requestDeletion(ctx, id)
+		if err != nil {
 			return err
 		}
 		waiting, cancel := context.WithTimeout(ctx, deletedWithin)
-		err := c.Tasks.AwaitDeletion(waiting, id)
+		err = c.Tasks.AwaitDeletion(waiting, id)
 		late := waiting.Err() != nil && ctx.Err() == nil
 		cancel()
 		switch {
 		case err == nil:
 			return nil
+		case !late && !known:
+			return fmt.Errorf("DeleteSnapshot was answered with InvalidSnapshot.NotFound, but the snapshot was not seen to go: %w", err)
 		case !late:
 			return fmt.Errorf("the snapshot is being deleted, but it was not seen to go: %w", err)
 		}
 	}
 }
 
-// requestDeletion has EC2 take the deletion of a snapshot. One that stays in use is named with its users (P26).
-func (c *connection) requestDeletion(ctx context.Context, id string) error {
+// requestDeletion has EC2 take the deletion of a snapshot; known is false where EC2 knows none to delete. One that stays in use is named with its users
+// (P26).
+func (c *connection) requestDeletion(ctx context.Context, id string) (known bool, err error) {
 	giveUp := time.Now().Add(inUseFor)
 	for {
 		_, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
 		if err == nil || importtask.IsCode(err, "InvalidSnapshot.NotFound") {
-			return nil
+			return err == nil, nil
 		}
 		if !importtask.IsCode(err, "InvalidSnapshot.InUse") {
-			return fmt.Errorf("deleting snapshot %s: %w", id, err)
+			return true, fmt.Errorf("deleting snapshot %s: %w", id, err)
 		}
 		if time.Now().After(giveUp) {
-			return fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
+			return true, fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
 		}
 		if stopped := pause(ctx); stopped != nil {
-			return fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
+			return true, fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
 		}
 	}
 }
