@@ -76,9 +76,9 @@ func sameLocation(a, b imagesource.Location) bool {
 	return a == b
 }
 
-// sameClientData compares times by their instant: 12:00Z and 13:00+01:00 are sent alike.
+// sameClientData compares what is sent: times by their instant, 12:00Z and 13:00+01:00 being the same, and an object without a value as none.
 func sameClientData(ctx context.Context, prior, plan types.Object) bool {
-	if prior.IsNull() || plan.IsNull() || plan.IsUnknown() {
+	if plan.IsUnknown() {
 		return false
 	}
 	var before, after clientDataModel

@@ -79,10 +79,22 @@ func TestReplacements(t *testing.T) {
 		"P4 comment":             {plan: func(m *importSnapshotModel) { m.ClientData = clientDataOf("d", "2026-01-01T12:00:00Z") }, want: "client_data"},
 		"P5 the same instant":    {plan: func(m *importSnapshotModel) { m.ClientData = clientDataOf("c", "2026-01-01T13:00:00+01:00") }},
 		"client data removed":    {plan: func(m *importSnapshotModel) { m.ClientData = types.ObjectNull(clientDataTypes) }, want: "client_data"},
-		"token":                  {plan: func(m *importSnapshotModel) { m.ClientToken = types.StringValue("t2") }, want: "client_token"},
-		"encryption":             {plan: func(m *importSnapshotModel) { m.Encrypted = types.BoolValue(false) }, want: "encrypted"},
-		"P3 key by id":           {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyID) }},
-		"P3 key by ARN":          {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyARN) }},
+		"client data that says nothing, where there was none": {
+			prior: func(m *importSnapshotModel) { m.ClientData = types.ObjectNull(clientDataTypes) }, plan: func(m *importSnapshotModel) { m.ClientData = clientDataOf("", "") },
+		},
+		"no client data, where it said nothing": {
+			prior: func(m *importSnapshotModel) { m.ClientData = clientDataOf("", "") }, plan: func(m *importSnapshotModel) { m.ClientData = types.ObjectNull(clientDataTypes) },
+		},
+		"client data that says nothing any more": {plan: func(m *importSnapshotModel) { m.ClientData = clientDataOf("", "") }, want: "client_data"},
+		"client data, where there was none":      {prior: func(m *importSnapshotModel) { m.ClientData = types.ObjectNull(clientDataTypes) }, want: "client_data"},
+		"unknown client data": {
+			prior: func(m *importSnapshotModel) { m.ClientData = types.ObjectNull(clientDataTypes) },
+			plan:  func(m *importSnapshotModel) { m.ClientData = types.ObjectUnknown(clientDataTypes) }, want: "client_data",
+		},
+		"token":         {plan: func(m *importSnapshotModel) { m.ClientToken = types.StringValue("t2") }, want: "client_token"},
+		"encryption":    {plan: func(m *importSnapshotModel) { m.Encrypted = types.BoolValue(false) }, want: "encrypted"},
+		"P3 key by id":  {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyID) }},
+		"P3 key by ARN": {plan: func(m *importSnapshotModel) { m.KmsKeyID = types.StringValue(keyARN) }},
 		"P3 alias by ARN": {plan: func(m *importSnapshotModel) {
 			m.KmsKeyID = types.StringValue("arn:aws:kms:us-east-1:111122223333:alias/a")
 		}},
