@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/localec2"
 )
 
 // behindStart is a context that ends as soon as an import is accepted.
@@ -174,6 +175,29 @@ func TestRule2UnknownStaysUnknown(t *testing.T) {
 		if p, d := c.Plan(o, config); d.HasError() || p.Get(attribute) != acctest.Unknown {
 			t.Errorf("%s is planned as %v: %v", attribute, p.Get(attribute), d)
 		}
+	}
+}
+
+// TestP2EncryptedNoLongerSaid: what was false in spite of EC2 follows EC2 once the configuration does not say it any more, in place and without a call.
+func TestP2EncryptedNoLongerSaid(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t, func(c *localec2.Config) { c.Simulate.EncryptionByDefault = true })
+	c := acctest.NewCore(t, e.Config())
+	o, d := c.Create(with("encrypted", false))
+	if len(d) != 1 || d[0].Summary != "Snapshot Is Encrypted All the Same" || o.Get("encrypted") != false {
+		t.Fatalf("encrypted is %v: %v", o.Get("encrypted"), d)
+	}
+	e.Forget()
+	p, d := c.Plan(o, with())
+	if p.Action != "update" || len(p.Replaces) > 0 || len(d) > 0 {
+		t.Fatalf("the plan is %s (replaces %q): %v", p.Action, p.Replaces, d)
+	}
+	o, d = c.Apply(t.Context(), p)
+	if len(d) > 0 || o.Get("encrypted") != true || len(e.Changes()) > 0 {
+		t.Errorf("encrypted is %v, calls %v: %v", o.Get("encrypted"), e.Changes(), d)
+	}
+	if p, d := c.Plan(o, with()); p.Action != "no-op" || len(d) > 0 {
+		t.Errorf("the plan behind it is %s: %v", p.Action, d)
 	}
 }
 

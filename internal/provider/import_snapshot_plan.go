@@ -58,6 +58,9 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 				"A change of %s imports the image again, but client_token is still %q: with it EC2 would answer with the import that is already there. "+
 					"Change client_token together with it.", pathsText(replaced), token.ValueString()))
 		}
+		if len(replaced) == 0 && config.Encrypted.IsNull() && !prior.KmsKeyARN.IsNull() {
+			plan.Encrypted = types.BoolValue(true) // what EC2 did, where the state still has what was asked for
+		}
 		if len(replaced) == 0 && prior.SnapshotID.IsNull() {
 			plan.resume(&config)
 			resp.Diagnostics.AddWarning("Import Not Finished", fmt.Sprintf(
