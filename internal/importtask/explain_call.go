@@ -213,6 +213,10 @@ var callFailures = []callFailure{
 		Cause: "What answered is not EC2: the answer is no EC2 error.",
 		Cure:  "Check `endpoints` and the proxy settings.",
 	}},
+	{when: isUnasked, sign: "a dry run that EC2 has neither allowed nor refused", Explanation: Explanation{
+		Cause: "EC2 or the network failed before the dry run was answered, or something else than EC2 answered. A dry run begins no import.",
+		Cure:  "Plan again, and check `endpoints` and the proxy settings if it comes back. Without `dry_run` a plan does not ask.",
+	}},
 	{when: timeUp, sign: "`timeouts.read (20m0s) was over`, and its like", Explanation: Explanation{
 		Cause: "The time that `timeouts` gives the operation was over before EC2 had done what it was asked.",
 		Cure:  "Plan, apply or destroy again, which goes on from here. Raise the timeout that is named above where EC2 needs longer.",

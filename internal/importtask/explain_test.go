@@ -212,9 +212,10 @@ func TestExplainCall(t *testing.T) {
 		"time is over, and why": {
 			fmt.Errorf("%w: %w", &TimeUp{"delete", time.Minute}, called("DeleteSnapshot", answer(403, "UnauthorizedOperation", "x"))), "policies do not allow", BlameNone,
 		},
-		"a call failed":      {called("CreateTags", answer(502, "UnknownError", "x")), "CreateTags may have been carried out", BlameNone},
-		"service failed":     {called("ImportSnapshot", answer(500, "InternalError", "An internal error has occurred")), "not known whether", BlameNone},
-		"connection dropped": {called("ImportSnapshot", dropped()), "not known whether", BlameNone},
+		"P29 dry run unasked": {fmt.Errorf("x: %w", &UnaskedError{called("ImportSnapshot", answer(502, "UnknownError", "x"))}), "before the dry run was answered", BlameNone},
+		"a call failed":       {called("CreateTags", answer(502, "UnknownError", "x")), "CreateTags may have been carried out", BlameNone},
+		"service failed":      {called("ImportSnapshot", answer(500, "InternalError", "An internal error has occurred")), "not known whether", BlameNone},
+		"connection dropped":  {called("ImportSnapshot", dropped()), "not known whether", BlameNone},
 		"no such host": {
 			&smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, "nothing was asked", BlameNone,
 		},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
@@ -131,6 +132,23 @@ type single struct{ aws.RetryerV2 }
 
 func (single) MaxAttempts() int            { return 1 }
 func (single) IsErrorRetryable(error) bool { return false }
+
+// noPages has the SDK give up soon on pages that come in place of EC2's answers, for a question that nothing hangs on.
+func noPages(o *ec2.Options) {
+	if r, ok := o.Retryer.(aws.RetryerV2); ok {
+		o.Retryer = pageless{r}
+	}
+}
+
+type pageless struct{ aws.RetryerV2 }
+
+// RetryDelay is the one method that learns the number of the try.
+func (r pageless) RetryDelay(attempt int, err error) (time.Duration, error) {
+	if attempt >= 3 && isPage(err) {
+		return 0, &retry.MaxAttemptsError{Attempt: attempt, Err: err}
+	}
+	return r.RetryerV2.RetryDelay(attempt, err)
+}
 
 // roleNotReady knows the three texts of P10: no role, no right on the object, no access to the object.
 func roleNotReady(err error) bool {

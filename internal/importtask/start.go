@@ -173,6 +173,8 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 		switch {
 		case IsCode(err, "DryRunOperation"):
 			return nil
+		case err != nil && unanswered(err):
+			return fmt.Errorf("dry run of ImportSnapshot: %w", &UnaskedError{err})
 		case err != nil:
 			return fmt.Errorf("dry run of ImportSnapshot: %w", err)
 		}
@@ -184,15 +186,34 @@ func (i *Importer) Permitted(ctx context.Context, in *ec2.ImportSnapshotInput) e
 			if _, err := i.api.CancelImportTask(call, &ec2.CancelImportTaskInput{ImportTaskId: &id}); err != nil {
 				return fmt.Errorf("the endpoint took a dry run for an import: cancelling task %s, which it started: %w", id, err)
 			}
+			return nil
 		}
-		return nil
+		return fmt.Errorf("dry run of ImportSnapshot: %w", &UnaskedError{errNotDry})
 	}
+}
+
+// UnaskedError is the end of a dry run that EC2 has neither allowed nor refused.
+type UnaskedError struct{ error }
+
+func (e *UnaskedError) Unwrap() error { return e.error }
+
+func isUnasked(err error) bool {
+	var unasked *UnaskedError
+	return errors.As(err, &unasked)
+}
+
+// errNotDry is a success with nothing in it: EC2 answers no dry run so, but with an error.
+var errNotDry = errors.New("the endpoint answered with success, where EC2 answers DryRunOperation")
+
+// unanswered: err says nothing of what the caller may do.
+func unanswered(err error) bool {
+	return !NotOffered(err) && (throttled(err) || unavailable(err) || unheard(err) || beforeSending(err))
 }
 
 func (i *Importer) dryRun(ctx context.Context, in *ec2.ImportSnapshotInput) (*ec2.ImportSnapshotOutput, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	return i.api.ImportSnapshot(call, in)
+	return i.api.ImportSnapshot(call, in, noPages)
 }
 
 // markerRefused: the request may pass without the tag. Policies on tag keys refuse ImportSnapshot itself and need not name the tag, so every

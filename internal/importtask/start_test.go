@@ -374,6 +374,7 @@ func TestPermitted(t *testing.T) {
 		"P29 permitted":       {api: &fake{onImport: failing(9, would)}},
 		"P29 a hung endpoint": {api: &fake{hangImport: true}, says: "deadline"},
 		"P29 refused":         {api: &fake{onImport: failing(9, answer(403, "UnauthorizedOperation", "no"))}, says: "UnauthorizedOperation"},
+		"P29 nothing said":    {api: &fake{answers: &ec2.ImportSnapshotOutput{}}, says: "DryRunOperation"},
 		"only the marker refused": {api: &fake{onImport: func(n int, in *ec2.ImportSnapshotInput) error {
 			if n == 1 {
 				return answer(403, "UnauthorizedOperation", "no")

@@ -189,6 +189,45 @@ func TestRule6DryRun(t *testing.T) {
 	}
 }
 
+// TestRule6DryRunUnasked: a dry run that got no answer of EC2 is no refusal, begins nothing, and does not keep a plan for a minute.
+func TestRule6DryRunUnasked(t *testing.T) {
+	for name, test := range map[string]struct {
+		hook acctest.Hook
+		says []string
+	}{
+		"a page":    {acctest.Page(502), []string{"StatusCode: 502", "A dry run begins no import", "Plan again"}},
+		"empty 200": {acctest.Instead(200, ""), []string{"DryRunOperation", "A dry run begins no import", "Plan again"}},
+		"throttled": {acctest.Refuse(503, "RequestLimitExceeded", "Request limit exceeded."), []string{"RequestLimitExceeded", "throttles"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			e.On("ImportSnapshot", test.hook)
+			provider := e.Config()
+			provider["max_retries"] = 25 // a page ends the tries sooner
+			if name == "throttled" {
+				provider["max_retries"] = 2
+			}
+			began := time.Now()
+			_, d := acctest.NewCore(t, provider).Plan(nil, with("dry_run", true))
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if len(d) != 1 || !d.HasError() || d[0].Summary != "Unable to Ask for Permission" {
+				t.Fatalf("got\n%s", d)
+			}
+			if missing := lacks(d[0].Detail, append(test.says, "could not be asked", "Cause: ", "Cure: ")...); len(missing) > 0 {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			for _, wrong := range []string{"would refuse", "client_token"} {
+				if strings.Contains(d[0].Detail, wrong) {
+					t.Errorf("the error says %q:\n%s", wrong, d[0].Detail)
+				}
+			}
+		})
+	}
+}
+
 // TestAccRule6DryRun shows the refusal to the CLI, and that a saved permission lets the apply import.
 func TestAccRule6DryRun(t *testing.T) {
 	e := newEC2(t)

@@ -68,6 +68,14 @@ func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, 
 	return blame(explanation.Blame, refusal.Summary(), refusal.Detail()+"\n\n"+strings.TrimSpace(role))
 }
 
+// notPermitted is a dry run that did not pass: EC2 refuses the import, or could not be asked.
+func notPermitted(ctx context.Context, err error) diag.Diagnostic {
+	if errors.As(err, new(*importtask.UnaskedError)) {
+		return callFailed(ctx, "Unable to Ask for Permission", "EC2 could not be asked whether it would take this import (dry_run)", err)
+	}
+	return callFailed(ctx, "Import Not Permitted", "EC2 would refuse this import (dry_run)", err)
+}
+
 // roleText is what IAM says of the service role where it is to blame: EC2 has the same words for all that can be wrong with one (P11, W6). Where IAM
 // may not be asked, or is not there, it is "".
 func (c *connection) roleText(ctx context.Context, m *importSnapshotModel, e importtask.Explanation) string {

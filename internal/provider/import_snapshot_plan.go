@@ -163,11 +163,12 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 		// With its tags, as far as they are known: they need permissions of their own.
 		in.TagSpecifications = plan.tagSpecifications(plan.Region.ValueString(), in, r.data.tags.defaults)
 		conn, err := r.data.connect(ctx, plan.Region.ValueString())
-		if err == nil {
-			err = conn.Tasks.Permitted(ctx, in)
-		}
 		if err != nil {
-			diags.Append(callFailed(ctx, "Import Not Permitted", "EC2 would refuse this import (dry_run)", err))
+			diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+			return
+		}
+		if err := conn.Tasks.Permitted(ctx, in); err != nil {
+			diags.Append(notPermitted(ctx, err))
 		}
 	}
 }
