@@ -235,3 +235,62 @@ func TestRule6NoRegion(t *testing.T) {
 		t.Errorf("want one error that names AWS_REGION, got %v", d)
 	}
 }
+
+// TestRule6ForeignKey: a key that its ARN puts elsewhere than the import is refused while planning, before anything is called. Where nothing is imported
+// it stands in nobody's way.
+func TestRule6ForeignKey(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	provider := e.Config()
+	provider["skip_region_validation"] = true
+	c := acctest.NewCore(t, provider)
+	key := func(key any, more ...any) map[string]any {
+		return with(append([]any{"encrypted", true, "kms_key_id", key, "preflight", false}, more...)...)
+	}
+	ours, there := "arn:aws:kms:us-east-1:111122223333:", "arn:aws:kms:eu-central-1:111122223333:"
+	existing, d := c.Create(key(ours + "alias/a"))
+	if len(d) > 0 {
+		t.Fatal(d)
+	}
+	e.Forget()
+	for name, test := range map[string]struct {
+		prior  *acctest.Object
+		config map[string]any
+		says   []string // none: it is taken
+	}{
+		"a key of another Region":            {nil, key(there + "key/" + keyID), []string{"KMS Key in Another Region", "eu-central-1", "us-east-1", "set region"}},
+		"an alias of another Region":         {nil, key(there + "alias/a"), []string{"KMS Key in Another Region", "eu-central-1", "us-east-1"}},
+		"a multi-Region key of another":      {nil, key(there + "key/mrk-0123456789abcdef0123456789abcdef"), []string{"KMS Key in Another Region"}},
+		"a key of the provider's Region":     {nil, key(ours+"key/"+keyID, "region", "eu-central-1"), []string{"KMS Key in Another Region", "set region"}},
+		"a key of another partition":         {nil, key("arn:aws-cn:kms:us-east-1:111122223333:alias/a"), []string{"KMS Key in Another Partition", "arn:aws-cn:", "arn:aws:kms:us-east-1:"}},
+		"for a replacement":                  {existing, key(there + "alias/a"), []string{"KMS Key in Another Region", "eu-central-1", "us-east-1"}},
+		"a replacement for another Region":   {existing, key(ours+"alias/a", "region", "eu-central-1"), []string{"KMS Key in Another Region"}},
+		"both in another Region":             {nil, key(there+"alias/a", "region", "eu-central-1"), nil},
+		"both in China":                      {nil, key("arn:aws-cn:kms:cn-north-1:111122223333:alias/a", "region", "cn-north-1"), nil},
+		"a Region that nobody knows":         {nil, key("arn:aws-x:kms:moon-dark-1:111122223333:alias/a", "region", "moon-dark-1"), nil},
+		"an alias":                           {nil, key("alias/a"), nil},
+		"a key id":                           {nil, key(keyID), nil},
+		"a key that is not known yet":        {nil, key(acctest.Unknown), nil},
+		"a Region that is not known yet":     {nil, key(there+"alias/a", "region", acctest.Unknown), nil},
+		"nothing is imported for it, as ARN": {existing, key(ours+"alias/a", "role_name", "importer"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, d := c.Plan(test.prior, test.config)
+			if len(test.says) == 0 {
+				if d.HasError() {
+					t.Fatal(d)
+				}
+				return
+			}
+			if len(d) != 1 || !d.HasError() || d[0].Path != "kms_key_id" {
+				t.Fatalf("want one error at kms_key_id, got %v", d)
+			}
+			if missing := lacks(d[0].Summary+"\n"+d[0].Detail, test.says...); len(missing) > 0 {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+		})
+	}
+	if calls := e.Changes(); len(calls) > 0 {
+		t.Errorf("the plans have called %v", calls)
+	}
+}

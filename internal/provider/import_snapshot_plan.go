@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/hashicorp/aws-sdk-go-base/v2/endpoints"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -68,6 +70,9 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 				prior.ImportTaskID.ValueString()))
 		}
 	}
+	if prior == nil || len(resp.RequiresReplace) > 0 {
+		plan.refuseForeignKey(&resp.Diagnostics)
+	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 
 	switch {
@@ -94,6 +99,27 @@ func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, p
 		plan.Region = types.StringValue(region)
 	} else if prior != nil {
 		plan.Region = prior.Region
+	}
+}
+
+// refuseForeignKey refuses a key, as far as it is written as an ARN, that is not in the Region of the import: EC2 would say so only in the apply.
+func (m *importSnapshotModel) refuseForeignKey(diags *diag.Diagnostics) {
+	key, region := m.KmsKeyID.ValueString(), m.Region.ValueString()
+	named, err := arn.Parse(key)
+	if err != nil || region == "" {
+		return
+	}
+	at := path.Root("kms_key_id")
+	if named.Region != region {
+		diags.AddAttributeError(at, "KMS Key in Another Region", fmt.Sprintf(
+			"kms_key_id names a key in %s, but the import is in %s, and EC2 encrypts a snapshot only with a key of its own Region. "+
+				"Name a key of %s, or set region.", named.Region, region, region))
+		return
+	}
+	if partition, known := endpoints.PartitionForRegion(endpoints.DefaultPartitions(), region); known && named.Partition != partition.ID() {
+		diags.AddAttributeError(at, "KMS Key in Another Partition", fmt.Sprintf(
+			"kms_key_id begins with arn:%s:, but the Region %s is in the partition %s: write arn:%s:kms:%s:...",
+			named.Partition, region, partition.ID(), partition.ID(), region))
 	}
 }
 
