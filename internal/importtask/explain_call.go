@@ -18,6 +18,9 @@ func ExplainCall(err error) (Explanation, bool) {
 		if f.matches(err, code, text) {
 			e := f.Explanation
 			e.Cause = strings.Replace(e.Cause, theAction, cmp.Or(operationOf(err), theAction), 1)
+			if mayHaveBegun(err) && e.Cure != begunCure && e.Blame != BlameClientToken {
+				e.Cure += " " + begunCure
+			}
 			return e, true
 		}
 	}
@@ -227,10 +230,13 @@ var callFailures = []callFailure{
 	}},
 	{when: func(err error) bool { return answerLost(err) || unheard(err) && mayHaveBegun(err) }, sign: "the same of ImportSnapshot", Explanation: Explanation{
 		Cause: "EC2 or the network failed before the answer came, so it is not known whether EC2 acted on the call.",
-		Cure: "Apply again. Where `client_token` is set, the next apply gets an import that may have begun; " +
-			"where it is not, the next plan looks for one and says how to adopt it.",
+		Cure:  begunCure,
 	}},
 }
+
+// begunCure is for an import that may have begun.
+const begunCure = "Where `client_token` is set, apply again: that gets the import, if there is one. Where it is not, plan again now, before that import ends: " +
+	"the plan looks for unfinished ones and says how to adopt them."
 
 // theAction stands in a cause for the name of the action that was called.
 const theAction = "the action that was called"

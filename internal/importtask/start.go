@@ -88,14 +88,19 @@ func (s *starting) withOtherTags(ctx context.Context, err error) bool {
 	}
 }
 
-// begunError is the end of the tries of an import, of which an earlier one may have begun it.
+// begunError is the end of the tries of an import, one of which may have begun it.
 type begunError struct{ error }
 
 func (e *begunError) Error() string {
-	return e.error.Error() + "; the answer to an earlier try was lost, so an import may have begun"
+	return e.error.Error() + "; the answer to a try was lost, so an import may have begun"
 }
 
 func (e *begunError) Unwrap() error { return e.error }
+
+// MayHaveBegun tells of an error of Start whether there may be an import all the same.
+func MayHaveBegun(err error) bool {
+	return mayHaveBegun(err) || answerLost(err) && !errors.Is(err, errNotCalled)
+}
 
 func mayHaveBegun(err error) bool {
 	var begun *begunError
@@ -151,7 +156,7 @@ func (s *starting) interrupted(cause error) error {
 	case s.last == nil:
 		return fmt.Errorf("%w: %w", errNotCalled, cause)
 	case s.tried.mayHaveActed():
-		return fmt.Errorf("stopped while an answer of ImportSnapshot was lost, so an import may have begun: %w; the last error was: %w", cause, s.last)
+		return &begunError{fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; the last error was: %w", cause, s.last)}
 	default:
 		return fmt.Errorf("stopped before EC2 accepted ImportSnapshot: %w; its last answer was: %w", cause, s.last)
 	}

@@ -230,3 +230,55 @@ func TestRule6TooManyTags(t *testing.T) {
 		t.Errorf("planned with %v", d)
 	}
 }
+
+// TestP12MayHaveBegun: where EC2 may have taken an import and its answers are lost, the error does not say that it has not, and says what to do now.
+func TestP12MayHaveBegun(t *testing.T) {
+	lost := acctest.LoseAnswer(500, "InternalError", "An internal error has occurred")
+	for name, test := range map[string]struct {
+		hook      acctest.Hook
+		interrupt bool
+		title     string
+		says      []string
+	}{
+		"interrupted": {lost, true, "Import May Have Begun", []string{"interrupted", "plan again now", "`client_token`", "Cause: "}},
+		"out of time": {lost, false, "Import May Have Begun", []string{"not known whether EC2 took", "plan again now", "`client_token`", "Cause: "}},
+		"never taken, interrupted": {
+			acctest.Refuse(400, "ResourceCountLimitExceeded", "Resource limit exceeded"), true, "Import Not Started", []string{"No import has begun", "ResourceCountLimitExceeded"},
+		},
+		"never taken, out of time": {
+			acctest.Refuse(400, "ResourceCountLimitExceeded", "Resource limit exceeded"), false, "Unable to Start Import", []string{"did not take", "ResourceCountLimitExceeded", "Cure: "},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := slow(t, time.Hour)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			e.On("ImportSnapshot", test.hook)
+			if test.interrupt {
+				e.On("ImportSnapshot", func(_ *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+					defer stop()
+					return next()
+				})
+			}
+			config := with("timeouts", map[string]any{"create": "3s"})
+			c := acctest.NewCore(t, e.Config())
+			p, d := c.Plan(nil, config)
+			if len(d) > 0 {
+				t.Fatal(d)
+			}
+			o, d := c.Apply(ctx, p)
+			if o != nil || len(d) != 1 || !d.HasError() || d[0].Summary != test.title {
+				t.Fatalf("want %q, got\n%s", test.title, d)
+			}
+			if missing := lacks(d[0].Detail, test.says...); len(missing) > 0 {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			e.Calm()
+			_, d = acctest.NewCore(t, e.Config()).Plan(nil, config)
+			if found := strings.Contains(d.String(), "Unfinished Import of the Same Image"); found != (test.title == "Import May Have Begun") {
+				t.Errorf("the next plan says\n%s", d)
+			}
+		})
+	}
+}

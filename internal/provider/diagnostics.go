@@ -47,11 +47,17 @@ func importFailed(ctx context.Context, m *importSnapshotModel, conn *connection,
 	return blame(explanation.Blame, "Import Failed", strings.TrimSpace(detail.String()))
 }
 
-// startFailed is an import that never began. An interrupt is told from a refusal, and where EC2 may have taken the import all the same that is said.
+// startFailed is an import without a task. An interrupt is told from a refusal, and both from an import that EC2 may have taken all the same.
 func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, err error) diag.Diagnostic {
-	if ctx.Err() != nil {
-		return blame(importtask.BlameNone, "Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.",
-			sourceText(ctx, m), conn.Region, err))
+	switch begun := importtask.MayHaveBegun(err); {
+	case begun && ctx.Err() != nil:
+		return callFailed(ctx, "Import May Have Begun", fmt.Sprintf("The apply was interrupted before EC2 answered whether it takes the import of %s in %s",
+			sourceText(ctx, m), conn.Region), err)
+	case begun:
+		return callFailed(ctx, "Import May Have Begun", fmt.Sprintf("It is not known whether EC2 took the import of %s in %s", sourceText(ctx, m), conn.Region), err)
+	case ctx.Err() != nil:
+		return blame(importtask.BlameNone, "Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.\n\n"+
+			"No import has begun; apply again.", sourceText(ctx, m), conn.Region, err))
 	}
 	refusal := callFailed(ctx, "Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
 	explanation, _ := importtask.ExplainCall(err)

@@ -27,7 +27,7 @@ type moment struct {
 }
 
 var moments = []moment{
-	{"ImportSnapshot", "create", []string{"Unable to Start Import", "Import Not Started"}, true, true},
+	{"ImportSnapshot", "create", []string{"Unable to Start Import", "Import May Have Begun", "Import Not Started"}, true, true},
 	{"DescribeImportSnapshotTasks", "create", []string{"Import Not Finished in Time", "Unable to Follow Import"}, true, true},
 	{"DescribeSnapshots", "create", []string{"Import Not Finished in Time", "Unable to Follow Import"}, true, true},
 	{"CreateTags", "create", []string{"Snapshot Not Tagged"}, false, false},
