@@ -36,7 +36,7 @@ func TestP17Changed(t *testing.T) {
 		"the same":                    {config: with(), asked: head},
 		"another":                     {later: another, config: with(), warned: true, asked: head},
 		"another, and new tags":       {later: another, config: with("tags", tags("Name", "web")), action: "update", warned: true, asked: head},
-		"another, and a source_hash":  {later: another, config: with("source_hash", "2"), action: "replace"},
+		"another, and a source_hash":  {later: another, config: with("source_hash", "2"), action: "replace", asked: head},
 		"another, without preflight":  {later: another, config: with("preflight", false), action: "update"},
 		"another Region":              {later: answer(http.StatusMovedPermanently), config: with(), asked: bucket},
 		"deleted":                     {later: func(_ *testing.T, e *acctest.EC2) { e.OnS3(gone) }, config: with(), asked: bucket},

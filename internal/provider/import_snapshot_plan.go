@@ -81,6 +81,8 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 		r.look(ctx, &plan, &config, &resp.Diagnostics)
 	case len(resp.RequiresReplace) == 0:
 		r.warnOfNewImage(ctx, &plan, prior, &resp.Diagnostics)
+	default: // Terraform plans the new object next, as one that was not there before
+		r.warnOfMissingImage(ctx, &plan, prior, &resp.Diagnostics)
 	}
 }
 

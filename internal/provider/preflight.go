@@ -75,11 +75,7 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 		diags.AddAttributeWarning(at, "URL Names Another Region", fmt.Sprintf("The URL of %s names the Region %s. "+here, source, location.Region(), c.Region))
 	}
 	if err != nil {
-		// The % of an https URL may stand for something else to VM Import than to this look.
-		refusal := errors.Is(err, imagesource.ErrNoBucket) || errors.Is(err, imagesource.ErrOutside) ||
-			errors.Is(err, imagesource.ErrNotFound) && !strings.Contains(location.URL, "%") ||
-			errors.Is(err, imagesource.ErrForbidden) && c.images.Buckets[location.Bucket] != ""
-		if refusal && !planning {
+		if !planning && c.missing(location, err) {
 			diags.AddAttributeError(at, "Image Not Found", err.Error())
 			return
 		}
@@ -116,6 +112,14 @@ func (c *connection) preflight(ctx context.Context, m *importSnapshotModel, plan
 		diags.AddAttributeWarning(at, "Doubtful Image", fmt.Sprintf("VM Import may refuse %s, or what it makes of it may not be the disk that you expect:\n\n  - %s",
 			source, strings.Join(doubts, "\n  - ")))
 	}
+}
+
+// missing tells an image that is not there, or that a directory will never give, from one that may not be looked at.
+func (c *connection) missing(l imagesource.Location, err error) bool {
+	// The % of an https URL may stand for something else to VM Import than to this look.
+	return errors.Is(err, imagesource.ErrNoBucket) || errors.Is(err, imagesource.ErrOutside) ||
+		errors.Is(err, imagesource.ErrNotFound) && !strings.Contains(l.URL, "%") ||
+		errors.Is(err, imagesource.ErrForbidden) && c.images.Buckets[l.Bucket] != ""
 }
 
 // look opens the object for a look.

@@ -58,6 +58,35 @@ func (r *importSnapshotResource) warnOfNewImage(ctx context.Context, plan, prior
 		location, imported, found))
 }
 
+// warnOfMissingImage tells that the image of a replacement is not there, or not yet: the apply destroys the snapshot before it looks again.
+func (r *importSnapshotResource) warnOfMissingImage(ctx context.Context, plan, prior *importSnapshotModel, diags *diag.Diagnostics) {
+	location, known := plan.location(ctx)
+	if !plan.Preflight.ValueBool() || !r.data.known || plan.Region.IsUnknown() || !known {
+		return
+	}
+	conn, err := r.data.connect(ctx, plan.Region.ValueString())
+	if err != nil {
+		return // the plan of the new object tells
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, headFor, errLate)
+	defer cancel()
+	object, err := conn.look(ctx, location)
+	switch {
+	case err == nil:
+		conn.endLook(ctx, object)
+	case !conn.missing(location, err):
+		logDebug(ctx, "cannot look whether the image of the replacement is there", map[string]any{"source": location.String(), "error": err.Error()})
+	default:
+		present := prior.SnapshotID.ValueString()
+		if present == "" {
+			present = prior.ImportTaskID.ValueString()
+		}
+		diags.AddAttributeWarning(path.Root("disk_container"), "Image Not Found", fmt.Sprintf(
+			"%s.\n\nThis change imports the image anew. Without create_before_destroy the apply destroys %s first, and fails then if the image is still not there. "+
+				"Where the same apply does not put it there, check bucket and key before applying.", err, present))
+	}
+}
+
 func (r *importSnapshotResource) imageNow(ctx context.Context, region string, l imagesource.Location) (imageIdentity, error) {
 	conn, err := r.data.connect(ctx, region)
 	if err != nil {
