@@ -225,7 +225,7 @@ var callFailures = []callFailure{
 		Cure:  "Plan, apply or destroy again, which goes on from here. Raise the timeout that is named above where EC2 needs longer.",
 	}},
 	{when: otherAnswerLost, sign: "`InternalError`, `Unavailable`, HTTP status 5xx, a broken connection, of any call but ImportSnapshot", Explanation: Explanation{
-		Cause: "The service or the network failed before the answer came: " + theAction + " may have been carried out, or not.",
+		Cause: "The service or the network failed before " + theAction + " was answered.",
 		Cure:  "Plan, apply or destroy again: what has been carried out is not done twice.",
 	}},
 	{when: func(err error) bool { return answerLost(err) || unheard(err) && mayHaveBegun(err) }, sign: "the same of ImportSnapshot", Explanation: Explanation{

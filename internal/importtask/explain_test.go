@@ -213,7 +213,7 @@ func TestExplainCall(t *testing.T) {
 			fmt.Errorf("%w: %w", &TimeUp{"delete", time.Minute}, called("DeleteSnapshot", answer(403, "UnauthorizedOperation", "x"))), "policies do not allow", BlameNone,
 		},
 		"P29 dry run unasked": {fmt.Errorf("x: %w", &UnaskedError{called("ImportSnapshot", answer(502, "UnknownError", "x"))}), "before the dry run was answered", BlameNone},
-		"a call failed":       {called("CreateTags", answer(502, "UnknownError", "x")), "CreateTags may have been carried out", BlameNone},
+		"a call failed":       {called("CreateTags", answer(502, "UnknownError", "x")), "before CreateTags was answered", BlameNone},
 		"service failed":      {called("ImportSnapshot", answer(500, "InternalError", "An internal error has occurred")), "not known whether", BlameNone},
 		"connection dropped":  {called("ImportSnapshot", dropped()), "not known whether", BlameNone},
 		"no such host": {

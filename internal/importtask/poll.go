@@ -194,7 +194,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		case throttled(err):
 			now = slowed
 			p.complain(ctx, "could not be described; polling slower", chunk, err)
-		case unavailable(err) || unreachable(err) || skewed(err) || p.offered.Load() && isForeignPage(err):
+		case passing(err) || p.offered.Load() && isForeignPage(err):
 			now = max(now, shaken)
 			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
@@ -217,6 +217,11 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		p.refusedSince = time.Time{}
 	}
 	return now
+}
+
+// passing: a trouble of the moment.
+func passing(err error) bool {
+	return throttled(err) || unavailable(err) || unreachable(err) || skewed(err)
 }
 
 func patienceWith(err error) time.Duration {
@@ -282,8 +287,24 @@ func (p *poller[T]) ended(w *waiter[T], cause error) error {
 	if w.trouble == nil {
 		return cause
 	}
-	return fmt.Errorf("%w; the last error was: %w", cause, w.trouble)
+	return &EndedError{Cause: cause, Last: w.trouble}
 }
+
+// EndedError is a wait that ended, by its time or by a stop, while EC2 could not be asked.
+type EndedError struct {
+	Cause error
+	Last  error // of the last poll
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("%s; the last error was: %s", e.Cause, e.Last)
+}
+
+// Unwrap is both.
+func (e *EndedError) Unwrap() []error { return []error{e.Cause, e.Last} }
+
+// Refused tells that the last poll was refused, which does not pass by itself.
+func (e *EndedError) Refused() bool { return !passing(e.Last) }
 
 // describe asks for ids. Each that was answered for is in answers, with nil where EC2 does not know it. EC2 refuses a whole call for one id it does
 // not know: then that id, which is also returned in unknown, is taken out and the others are asked for again. With an error, answers has what came

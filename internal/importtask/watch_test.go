@@ -531,3 +531,39 @@ func TestWaitLogs(t *testing.T) {
 		}
 	})
 }
+
+// TestWaitEndsInTrouble: the end of a wait tells what the last poll came to, and nothing where the last one went well.
+func TestWaitEndsInTrouble(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fails   func(n int) error
+		last    string
+		refused bool
+	}{
+		"refused": {func(int) error { return answer(403, "UnauthorizedOperation", "no") }, "UnauthorizedOperation", true},
+		"failing": {func(int) error { return answer(503, "Unavailable", "x") }, "Unavailable", false},
+		"failing once": {func(n int) error {
+			if n > 1 {
+				return nil
+			}
+			return answer(503, "Unavailable", "x")
+		}, "", false},
+		"all goes well": {nil, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &fake{status: script(detail("active", ""))}
+				if tc.fails != nil {
+					api.onDescribe = func(n int, _ []string) error { return tc.fails(n) }
+				}
+				_, err := New(api).Wait(within(t, 30*time.Second), "import-snap-1", nil)
+				var ended *EndedError
+				if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ended) != (tc.last != "") {
+					t.Fatalf("got %v", err)
+				}
+				if ended != nil && (codeOf(ended.Last) != tc.last || ended.Refused() != tc.refused) {
+					t.Errorf("the last error is %v, refused: %t", ended.Last, ended.Refused())
+				}
+			})
+		})
+	}
+}

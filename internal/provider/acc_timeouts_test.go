@@ -68,3 +68,44 @@ func TestRule5TimeIsOver(t *testing.T) {
 		})
 	}
 }
+
+// TestRule5TimeIsOverWhileRefused: a create whose time is over says why it has not seen the end, where EC2 has said that.
+func TestRule5TimeIsOverWhileRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		action string
+		hook   acctest.Hook
+		says   []string
+	}{
+		"the task may not be read": {
+			"DescribeImportSnapshotTasks", acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
+			[]string{"UnauthorizedOperation", "Cause: ", "ec2:DescribeImportSnapshotTasks"},
+		},
+		"the session is over": {
+			"DescribeImportSnapshotTasks", acctest.Refuse(400, "ExpiredToken", "The security token included in the request is expired"),
+			[]string{"ExpiredToken", "Cause: ", "Get new credentials"},
+		},
+		"the snapshot may not be read": {
+			"DescribeSnapshots", acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
+			[]string{"UnauthorizedOperation", "Cause: ", "ec2:DescribeSnapshots"},
+		},
+		"a page": {"DescribeImportSnapshotTasks", acctest.Page(502), []string{"StatusCode: 502"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			e.On(test.action, test.hook)
+			c := acctest.NewCore(t, e.Config())
+			o, d := c.Create(with("timeouts", map[string]any{"create": "5s"}))
+			if o == nil || len(d) != 1 || !d.HasError() || d[0].Summary != "Import Not Finished in Time" {
+				t.Fatalf("got %v, %v", o, d)
+			}
+			if missing := lacks(d[0].Detail, append(test.says, "Raise timeouts.create", "terraform untaint")...); len(missing) > 0 {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			e.Calm()
+			if d := c.Destroy(o); len(d) > 0 {
+				t.Error(d)
+			}
+		})
+	}
+}

@@ -105,6 +105,13 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 	explanation, known := importtask.Explanation{}, false
 	if late {
 		fmt.Fprintf(&detail, "The import is not finished, but its time is over. It was not cancelled.\n\n")
+		var ended *importtask.EndedError
+		if errors.As(err, &ended) {
+			if ended.Refused() { // what passes by itself needs no cure but time
+				explanation, known = importtask.ExplainCall(ended.Last)
+			}
+			fmt.Fprintf(&detail, "EC2 could not be asked for it last: %s\n\n%s", ended.Last, explanationText(explanation, known))
+		}
 	} else {
 		summary = "Unable to Follow Import"
 		explanation, known = importtask.ExplainCall(err)
