@@ -78,6 +78,19 @@ func (w *Work) Write(name, text string) {
 // Run runs the CLI to the exit code that is wanted, and returns what it printed on stdout.
 func (w *Work) Run(want int, args ...string) string {
 	w.t.Helper()
+	printed, _ := w.run(want, args...)
+	return printed
+}
+
+// Fail runs the CLI to an exit code that is none of success, and returns what it printed on stderr.
+func (w *Work) Fail(want int, args ...string) string {
+	w.t.Helper()
+	_, complaints := w.run(want, args...)
+	return complaints
+}
+
+func (w *Work) run(want int, args ...string) (stdout, stderr string) {
+	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), CLI(w.t), args...)
 	cmd.Dir, cmd.Env = w.Dir, w.env
 	var printed, complaints strings.Builder
@@ -92,7 +105,7 @@ func (w *Work) Run(want int, args ...string) string {
 	if code != want {
 		w.t.Fatalf("%v ends with %d, want %d:\n%s\n%s", args, code, want, printed.String(), complaints.String())
 	}
-	return printed.String()
+	return printed.String(), complaints.String()
 }
 
 // State are the objects in the state, by their addresses.

@@ -44,10 +44,10 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 			"EC2 takes at most %d tags a resource; with the provider's default_tags here are %d.", maxTags, n))
 	}
 	if prior == nil && r.data.tokenInUse(&plan) {
-		resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
+		resp.Diagnostics.Append(stopsDestroy(diag.NewAttributeErrorDiagnostic(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
 			"client_token %q stands for an import that is in the state already: EC2 would answer with it, and two objects would share, and destroy, one "+
 				"snapshot. Give this import a client_token of its own. (Where a resource is tainted because its time was over, `untaint` continues its import.)",
-			plan.ClientToken.ValueString()))
+			plan.ClientToken.ValueString()))))
 	}
 	if prior != nil {
 		plan.keepComputed(prior, &config)
@@ -56,9 +56,9 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 		replaced := r.dropSameKMSKey(ctx, replacements(ctx, prior, &plan, adopted), prior, &plan)
 		resp.RequiresReplace.Append(replaced...)
 		if token := plan.ClientToken; len(replaced) > 0 && !token.IsNull() && token.Equal(prior.ClientToken) {
-			resp.Diagnostics.AddAttributeError(path.Root("client_token"), "Replacement Needs a New Client Token", fmt.Sprintf(
+			resp.Diagnostics.Append(stopsDestroy(diag.NewAttributeErrorDiagnostic(path.Root("client_token"), "Replacement Needs a New Client Token", fmt.Sprintf(
 				"A change of %s imports the image again, but client_token is still %q: with it EC2 would answer with the import that is already there. "+
-					"Change client_token together with it.", pathsText(replaced), token.ValueString()))
+					"Change client_token together with it.", pathsText(replaced), token.ValueString()))))
 		}
 		if len(replaced) == 0 && config.Encrypted.IsNull() && !prior.KmsKeyARN.IsNull() {
 			plan.Encrypted = types.BoolValue(true) // what EC2 did, where the state still has what was asked for
@@ -84,6 +84,15 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 	default: // Terraform plans the new object next, as one that was not there before
 		r.warnOfMissingImage(ctx, &plan, prior, &resp.Diagnostics)
 	}
+}
+
+// stopsDestroy adds to an error of a plan how a destroy, which plans the configuration first, gets around it.
+func stopsDestroy(d diag.Diagnostic) diag.Diagnostic {
+	detail := d.Detail() + "\n\nTo destroy what is there without mending this, run `terraform destroy -refresh=false`: any other destroy plans the configuration first."
+	if at, ok := d.(diag.DiagnosticWithPath); ok {
+		return diag.NewAttributeErrorDiagnostic(at.Path(), d.Summary(), detail)
+	}
+	return diag.NewErrorDiagnostic(d.Summary(), detail)
 }
 
 // planRegion fills the Region that the configuration leaves to the provider. A Region that is not known yet keeps the prior one, because a
@@ -196,7 +205,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 			return
 		}
 		if err := conn.Tasks.Permitted(ctx, in); err != nil {
-			diags.Append(notPermitted(ctx, err))
+			diags.Append(stopsDestroy(notPermitted(ctx, err)))
 		}
 	}
 }
