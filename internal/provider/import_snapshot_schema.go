@@ -27,7 +27,7 @@ func (r *importSnapshotResource) Schema(ctx context.Context, _ resource.SchemaRe
 		Attributes: map[string]schema.Attribute{
 			"disk_container": diskContainerAttribute(),
 			"description": schema.StringAttribute{
-				MarkdownDescription: "Description of the import task. EC2 does not put it on the snapshot: see `snapshot_description`. A change replaces the snapshot.",
+				MarkdownDescription: "Description of the import task, 1 to 255 characters. EC2 does not put it on the snapshot: see `snapshot_description`. A change replaces the snapshot.",
 				Optional:            true,
 				Validators:          []validator.String{stringvalidator.UTF8LengthBetween(1, 255)},
 			},
@@ -211,7 +211,7 @@ func diskContainerAttribute() schema.Attribute {
 				Validators:          []validator.String{stringvalidator.OneOfCaseInsensitive("raw", "vhd", "vhdx", "vmdk")},
 			},
 			"description": schema.StringAttribute{
-				MarkdownDescription: "Description of the disk image.",
+				MarkdownDescription: "Description of the disk image, 1 to 255 characters.",
 				Optional:            true,
 				Validators:          []validator.String{stringvalidator.UTF8LengthBetween(1, 255)},
 			},
