@@ -61,6 +61,9 @@ func (i *Importer) Cancel(ctx context.Context, id, reason string) (*Task, error)
 	}
 }
 
+// ErrCancelling says that EC2 has taken the cancellation, and only the end of the task was not seen.
+var ErrCancelling = errors.New("is being cancelled")
+
 // end waits for the last status of a task that is about to end or has ended, as long as ctx allows: behind a deleting one nothing may be left.
 func (i *Importer) end(ctx context.Context, id string) (*Task, error) {
 	t, err := i.watch(ctx, id, watching{known: true})
@@ -75,7 +78,7 @@ func (i *Importer) end(ctx context.Context, id string) (*Task, error) {
 		}
 		return i.end(ctx, id)
 	case err != nil:
-		return &t, fmt.Errorf("waiting for the end of import task %s, which is being cancelled: %w", id, err)
+		return &t, fmt.Errorf("waiting for the end of import task %s, which %w: %w", id, ErrCancelling, err)
 	default:
 		return &t, nil
 	}

@@ -23,8 +23,16 @@ const (
 	BlameRegion        Blame = "region"
 )
 
-// ExplainTask explains the StatusMessage of a failed task. It returns false for a message that is not in the catalogue.
-func ExplainTask(message string) (Explanation, bool) {
+// NoReason stands for the message of a failed task that has none.
+const NoReason = "(EC2 gives no reason)"
+
+// ExplainTask explains how a failed task ended, by its StatusMessage, or by its status where it has none. It returns false for a message that is not in
+// the catalogue.
+func ExplainTask(t Task) (Explanation, bool) {
+	message := t.Message()
+	if message == "" {
+		message = NoReason + " " + t.Status()
+	}
 	message = strings.ToLower(message)
 	for _, f := range taskFailures {
 		for _, text := range f.texts {
@@ -176,5 +184,9 @@ var taskFailures = []taskFailure{
 	{[]string{"cancel"}, Explanation{
 		Cause: "The import was cancelled, by a call of CancelImportTask from somewhere.",
 		Cure:  "Apply again to import anew.",
+	}},
+	{[]string{strings.ToLower(NoReason)}, Explanation{ // and the status tells nothing
+		Cause: "The import was cancelled, by a call of CancelImportTask from somewhere, or VM Import gave it up without a word.",
+		Cure:  "Apply again to import anew; if it ends like this again, look in CloudTrail for the call, or report it to AWS Support with the id of the task.",
 	}},
 }

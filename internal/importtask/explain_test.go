@@ -76,11 +76,18 @@ func TestExplainTask(t *testing.T) {
 		"LocalError: create /d/x: Access is denied":                                                                  {"on this machine", BlameNone},
 		"ClientError: Disk validation failed [the object changed while it was read]":                                 {"own words in the brackets", BlameDiskContainer},
 		"disk validation failed [something new]":                                                                     {"own words in the brackets", BlameDiskContainer},
-		"User cancelled":                                                                                             {"was cancelled", BlameNone},
+		"User cancelled":                                                                                             {"was cancelled, by a call of CancelImportTask from somewhere.", BlameNone},
 		"the moon is in the seventh house":                                                                           {},
-		"":                                                                                                           {},
+		"without a message: cancelled":                                                                               {"was cancelled, by a call of CancelImportTask from somewhere.", BlameNone},
+		"without a message: deleting":                                                                                {"without a word", BlameNone},
+		"without a message: deleted":                                                                                 {"without a word", BlameNone},
+		"without a message: error":                                                                                   {"without a word", BlameNone},
 	} {
-		e, ok := ExplainTask(message)
+		failed := detail("deleted", message)
+		if status, silent := strings.CutPrefix(message, "without a message: "); silent {
+			failed = detail(status, "")
+		}
+		e, ok := ExplainTask(newTask(nil, nil, failed, nil))
 		if ok != (want.cause != "") || e.Blame != want.blame || !strings.Contains(e.Cause, want.cause) {
 			t.Errorf("%q is explained by %q, blaming %q", message, e.Cause, e.Blame)
 		}

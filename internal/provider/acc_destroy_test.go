@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -263,5 +264,39 @@ func TestP26FailedTaskNamesASnapshot(t *testing.T) {
 	}
 	if calls := e.Requests("DeleteSnapshot"); len(calls) != 1 || calls[0].Form.Get("SnapshotId") != snapshot {
 		t.Errorf("%d calls of DeleteSnapshot", len(calls))
+	}
+}
+
+// TestRule4DestroyInterrupted: a stop while an unfinished import is cancelled says so, and how far that has come; the next destroy ends it.
+func TestRule4DestroyInterrupted(t *testing.T) {
+	for name, test := range map[string]struct {
+		action string
+		says   string
+	}{
+		"before the cancellation": {"CancelImportTask", "EC2 has not taken its cancellation yet"},
+		"behind the cancellation": {"DescribeImportSnapshotTasks", "it is being cancelled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := slow(t, time.Hour)
+			o := interrupted(t, e, with())
+			c := acctest.NewCore(t, e.Config())
+			stop := c.Stoppable()
+			e.On(test.action, func(r *acctest.Request, _ func() *acctest.Answer) *acctest.Answer {
+				stop()
+				return acctest.Until(nil)(r, func() *acctest.Answer { return nil })
+			})
+			d := c.Destroy(o)
+			if len(d) != 1 || !d.HasError() || d[0].Summary != "Destroy Interrupted" {
+				t.Fatalf("got\n%s", d)
+			}
+			if missing := lacks(d[0].Detail, o.Text("import_task_id"), test.says, "destroy again"); len(missing) > 0 || strings.Contains(d[0].Detail, "context") {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			e.Calm()
+			if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {
+				t.Error(d)
+			}
+		})
 	}
 }

@@ -116,7 +116,7 @@ func TestRule5NoReason(t *testing.T) {
 	e.Put(t, "disk.vmdk", vmdk())
 	e.On("DescribeImportSnapshotTasks", acctest.WithElement("statusMessage", ""))
 	_, d := acctest.NewCore(t, e.Config()).Create(with())
-	if len(d) != 1 || !strings.Contains(d[0].Detail, "EC2 gives no reason") || !strings.Contains(d[0].Detail, "import-snap-") {
+	if len(d) != 1 || !strings.Contains(d[0].Detail, "EC2 gives no reason") || !strings.Contains(d[0].Detail, "Cause: ") || !strings.Contains(d[0].Detail, "import-snap-") {
 		t.Errorf("the error of a task without a reason: %v", d)
 	}
 }

@@ -34,9 +34,9 @@ func callFailed(ctx context.Context, summary, what string, err error) diag.Diagn
 // importFailed is an import that EC2 gave up.
 func importFailed(ctx context.Context, m *importSnapshotModel, conn *connection, progress string, failure *importtask.FailedError) diag.Diagnostic {
 	message := aws.ToString(failure.Task.Detail.StatusMessage)
-	explanation, known := importtask.ExplainTask(message)
+	explanation, known := importtask.ExplainTask(failure.Task)
 	if message == "" {
-		message = "(EC2 gives no reason)"
+		message = importtask.NoReason
 	}
 	var detail strings.Builder
 	fmt.Fprintf(&detail, "EC2 gave up the import: %s\n\n%s%s", message, explanationText(explanation, known), conn.roleText(ctx, m, explanation))
@@ -62,8 +62,8 @@ func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, 
 	refusal := callFailed(ctx, "Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
 	explanation, _ := importtask.ExplainCall(err)
 	var replay *importtask.ReplayError
-	if errors.As(err, &replay) {
-		if said, known := importtask.ExplainTask(replay.Task.Message()); known {
+	if errors.As(err, &replay) && replay.Task.Outcome() == importtask.Failed {
+		if said, known := importtask.ExplainTask(replay.Task); known {
 			return blame(explanation.Blame, refusal.Summary(), refusal.Detail()+"\n\nWhy that import failed:\n"+strings.TrimSpace(explanationText(said, known)))
 		}
 	}
@@ -141,6 +141,14 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 
 // cancelFailed is an unfinished import that a destroy could not end; task is as it was last seen, nil where it was not. What is left is named (P26).
 func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		state := "EC2 has not taken its cancellation yet"
+		if errors.Is(err, importtask.ErrCancelling) {
+			state = "it is being cancelled"
+		}
+		return blame(importtask.BlameNone, "Destroy Interrupted", fmt.Sprintf("The destroy was interrupted before the import task %s in %s came to its end; %s. "+
+			"The task stays in the state: destroy again, to see its end and to delete the snapshot if it makes one all the same.", m.ImportTaskID.ValueString(), region, state))
+	}
 	seen := ""
 	if task != nil && task.Status() != "" {
 		seen = fmt.Sprintf(", last seen with status %q,", task.Status())

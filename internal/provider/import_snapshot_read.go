@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -131,9 +132,9 @@ func unfinishedGone(taskID, region string, task *importtask.Task) (bool, diag.Di
 			"the next apply imports the image anew.", taskID, region))
 		return true, diags
 	case task.Outcome() == importtask.Failed:
-		message := awsclient.Redact(aws.ToString(task.Detail.StatusMessage))
+		message := cmp.Or(awsclient.Redact(aws.ToString(task.Detail.StatusMessage)), importtask.NoReason)
 		diags.AddWarning("Unfinished Import Has Failed", fmt.Sprintf("The import task %s in %s has ended with status %s: %s\n\n%sIt is dropped from the state; "+
-			"the next apply imports the image anew.", taskID, region, task.Status(), message, explanationText(importtask.ExplainTask(message))))
+			"the next apply imports the image anew.", taskID, region, task.Status(), message, explanationText(importtask.ExplainTask(*task))))
 		return true, diags
 	}
 	return false, diags
