@@ -160,10 +160,13 @@ func (s Settings) checkAccount(c *awsbase.Config, accountID string) error {
 			"unset skip_requesting_account_id or skip_credentials_validation")
 	}
 	if err := c.VerifyAccountIDAllowed(accountID); err != nil {
-		return fmt.Errorf("%w: the credentials belong to an account that allowed_account_ids or forbidden_account_ids rules out", err)
+		return fmt.Errorf("%w: %w", err, ErrAccountNotAllowed)
 	}
 	return nil
 }
+
+// ErrAccountNotAllowed says that the account is the wrong one.
+var ErrAccountNotAllowed = errors.New("the credentials belong to an account that allowed_account_ids or forbidden_account_ids rules out")
 
 func partitionOf(region string) string {
 	partition, _ := endpoints.PartitionForRegion(endpoints.DefaultPartitions(), region)

@@ -140,17 +140,22 @@ func isPage(err error) bool {
 func beforeSending(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
-	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || untrusted(err) || noCredentials(err)
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || untrusted(err) || NoCredentials(err)
 }
 
 // disconnected: no connection came about, which may be different in a moment. A name that does not exist will not.
 func disconnected(err error) bool {
 	var dns *net.DNSError
-	return beforeSending(err) && !untrusted(err) && !noCredentials(err) && !(errors.As(err, &dns) && dns.IsNotFound)
+	return beforeSending(err) && !untrusted(err) && !NoCredentials(err) && !(errors.As(err, &dns) && dns.IsNotFound)
 }
 
-// noCredentials: the SDK found none to sign with. It has no type for that; the words are those of its authentication step.
-func noCredentials(err error) bool { return strings.Contains(err.Error(), "get identity: ") }
+// NoCredentials tells that the SDK found none to sign with. It has no type for that; the words are those of its authentication step, and of what looks for
+// them when a client is made.
+func NoCredentials(err error) bool {
+	return slices.ContainsFunc([]string{
+		"get identity: ", "static credentials are empty", "No valid credential sources found", "failed to get shared config profile",
+	}, func(words string) bool { return strings.Contains(err.Error(), words) })
+}
 
 func untrusted(err error) bool {
 	var certificate *tls.CertificateVerificationError
@@ -161,7 +166,7 @@ func untrusted(err error) bool {
 
 // unreachable: the network failed, before or after sending, or a call took longer than its limit.
 func unreachable(err error) bool {
-	if codeOf(err) != "" || noCredentials(err) || untrusted(err) {
+	if codeOf(err) != "" || NoCredentials(err) || untrusted(err) {
 		return false
 	}
 	var send *smithyhttp.RequestSendError

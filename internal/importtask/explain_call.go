@@ -196,9 +196,13 @@ var callFailures = []callFailure{
 		Cure:  "Apply again later, with fewer operations at a time (`-parallelism=N`).",
 	}},
 
-	{when: noCredentials, sign: "the SDK finds no credentials (`get identity: ...`)", Explanation: Explanation{
+	{when: NoCredentials, sign: "the SDK finds no credentials (`get identity: ...`, `static credentials are empty`)", Explanation: Explanation{
 		Cause: "No usable AWS credentials were found.",
 		Cure:  "Set `profile`, `access_key` and `secret_key`, `assume_role` or the AWS_* environment variables, or set `local = {}` to import without AWS.",
+	}},
+	{texts: []string{"aws account id not allowed"}, Explanation: Explanation{
+		Cause: "The account of the credentials is not in `allowed_account_ids`, or is in `forbidden_account_ids`. Nothing was asked of EC2 in it.",
+		Cure:  "Use credentials of the right account (`profile`, `assume_role` or the AWS_* environment variables), or correct the list in the provider block.",
 	}},
 	{when: untrusted, sign: "a TLS certificate that does not verify", Explanation: Explanation{
 		Cause: "The certificate of the EC2 endpoint is not trusted on this machine.",

@@ -227,6 +227,8 @@ func TestExplainCall(t *testing.T) {
 			&smithyhttp.RequestSendError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, "nothing was asked", BlameNone,
 		},
 		"no credentials":     {errors.New("get identity: get credentials: no EC2 IMDS role found"), "No usable AWS credentials", BlameNone},
+		"half a key":         {errors.New("retrieving credentials: static credentials are empty"), "No usable AWS credentials", BlameNone},
+		"the wrong account":  {errors.New("AWS account ID not allowed: 111122223333"), "account of the credentials", BlameNone},
 		"a certificate":      {&smithyhttp.RequestSendError{Err: x509.UnknownAuthorityError{}}, "not trusted", BlameNone},
 		"P9 nothing to say":  {answer(400, "InvalidParameterValue", "Value (x) for parameter y is invalid"), "", BlameNone},
 		"P9 no error of EC2": {errors.New("no space left on device"), "", BlameNone},

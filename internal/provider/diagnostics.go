@@ -31,6 +31,18 @@ func callFailed(ctx context.Context, summary, what string, err error) diag.Diagn
 	return blame(explanation.Blame, summary, strings.TrimSpace(detail))
 }
 
+// notConnected is a connection that could not be made: the configuration is at fault more often than the network.
+func notConnected(ctx context.Context, err error) diag.Diagnostic {
+	summary := "Unable to Reach EC2"
+	switch {
+	case errors.Is(err, awsclient.ErrAccountNotAllowed):
+		summary = "Account Not Allowed"
+	case importtask.NoCredentials(err):
+		summary = "No Valid Credentials"
+	}
+	return callFailed(ctx, summary, "The provider could not be set up", err)
+}
+
 // importFailed is an import that EC2 gave up.
 func importFailed(ctx context.Context, m *importSnapshotModel, conn *connection, progress string, failure *importtask.FailedError) diag.Diagnostic {
 	message := aws.ToString(failure.Task.Detail.StatusMessage)

@@ -50,7 +50,7 @@ func (r *importSnapshotResource) ImportState(ctx context.Context, req resource.I
 	}
 	conn, err := r.data.connect(ctx, region)
 	if err != nil {
-		resp.Diagnostics.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+		resp.Diagnostics.Append(notConnected(ctx, err))
 		return
 	}
 

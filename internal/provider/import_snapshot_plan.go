@@ -201,7 +201,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 		in.TagSpecifications = plan.tagSpecifications(plan.Region.ValueString(), in, r.data.tags.defaults)
 		conn, err := r.data.connect(ctx, plan.Region.ValueString())
 		if err != nil {
-			diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+			diags.Append(notConnected(ctx, err))
 			return
 		}
 		if err := conn.Tasks.Permitted(ctx, in); err != nil {
@@ -214,7 +214,7 @@ func (r *importSnapshotResource) look(ctx context.Context, plan, config *importS
 func (r *importSnapshotResource) warnOfOrphans(ctx context.Context, plan *importSnapshotModel, marker string, diags *diag.Diagnostics) {
 	conn, err := r.data.connect(ctx, plan.Region.ValueString())
 	if err != nil {
-		diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+		diags.Append(notConnected(ctx, err))
 		return
 	}
 	tasks, err := conn.Tasks.Unfinished(ctx)

@@ -215,7 +215,7 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 	r.data.noteToken(&m)
 	conn, err := r.data.connect(ctx, m.Region.ValueString())
 	if err != nil {
-		resp.Diagnostics.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+		resp.Diagnostics.Append(notConnected(ctx, err))
 		return
 	}
 	conn.Tasks.Claim(m.ImportTaskID.ValueString())
@@ -381,7 +381,7 @@ func (r *importSnapshotResource) connectForApply(ctx context.Context, m *importS
 		err = conn.resume(ctx)
 	}
 	if err != nil {
-		diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+		diags.Append(notConnected(ctx, err))
 	}
 	return conn
 }

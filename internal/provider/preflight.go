@@ -34,7 +34,7 @@ var errLate = errors.New("no answer in time")
 func (r *importSnapshotResource) preflightPlan(ctx context.Context, plan *importSnapshotModel, diags *diag.Diagnostics) {
 	conn, err := r.data.connect(ctx, plan.Region.ValueString())
 	if err != nil {
-		diags.Append(callFailed(ctx, "Unable to Reach EC2", "The provider could not be set up", err))
+		diags.Append(notConnected(ctx, err))
 		return
 	}
 	var found diag.Diagnostics
