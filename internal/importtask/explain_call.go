@@ -183,7 +183,11 @@ var callFailures = []callFailure{
 		Cause: "The import task cannot be cancelled any more: it is about to end.",
 		Cure:  "Destroy again when it has ended; `aws ec2 describe-import-snapshot-tasks` shows its status.",
 	}},
-	{codes: "InvalidSnapshot.NotFound InvalidSnapshotID.Malformed", Explanation: Explanation{
+	{codes: "InvalidSnapshotID.Malformed", Explanation: Explanation{
+		Cause: "EC2 does not take this for the id of a snapshot.",
+		Cure:  "Check the id letter by letter: it is snap- and 17 hexadecimal digits, or 8 for an old one.",
+	}},
+	{codes: "InvalidSnapshot.NotFound", Explanation: Explanation{
 		Cause: "EC2 does not know the snapshot in this account and Region: it was deleted, or it is so new that not all of EC2 knows it yet.",
 		Cure:  "Apply again: a snapshot that is gone is then imported anew.",
 	}},

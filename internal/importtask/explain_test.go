@@ -188,6 +188,7 @@ func TestExplainCall(t *testing.T) {
 		},
 		"task is gone":   {ErrGone, "does not know this import task", BlameNone},
 		"P26 too late":   {answer(400, "DeleteConversionTaskError", "x"), "cannot be cancelled", BlameNone},
+		"no id of one":   {answer(400, "InvalidSnapshotID.Malformed", "Invalid id: \"snap-0123\""), "for the id of a snapshot", BlameNone},
 		"no snapshot":    {answer(400, "InvalidSnapshot.NotFound", "The snapshot 'snap-1' does not exist."), "does not know the snapshot", BlameNone},
 		"P26 in use":     {answer(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1"), "An AMI still uses", BlameNone},
 		"throttled":      {answer(503, "RequestLimitExceeded", "Request limit exceeded."), "throttles", BlameNone},

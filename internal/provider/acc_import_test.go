@@ -199,9 +199,13 @@ func TestRule7Refused(t *testing.T) {
 		before func()
 		says   string
 	}{
-		"a volume":               {id: "vol-0123456789abcdef0", says: "import-snap-"},
-		"an ARN":                 {id: "arn:aws:ec2:us-east-1::snapshot/" + snapshot, says: "import-snap-"},
-		"no id":                  {id: "web", says: "import-snap-"},
+		"a volume":    {id: "vol-0123456789abcdef0", says: "import-snap-"},
+		"an ARN":      {id: "arn:aws:ec2:us-east-1::snapshot/" + snapshot, says: "import-snap-"},
+		"no id":       {id: "web", says: "import-snap-"},
+		"an empty id": {id: "", says: "Invalid Import Id"},
+		"an id cut short": {id: "snap-0123", before: func() {
+			e.On("DescribeSnapshots", acctest.Refuse(400, "InvalidSnapshotID.Malformed", "Invalid id: \"snap-0123\""))
+		}, says: "letter by letter"},
 		"a bad Region":           {id: snapshot + "@Ireland", says: "@region"},
 		"another Region":         {id: snapshot + "@eu-west-1", says: "does not know the snapshot"},
 		"a task of another one":  {id: task + "@eu-west-1", says: "does not know the task"},

@@ -39,6 +39,10 @@ func (r *importSnapshotResource) ImportState(ctx context.Context, req resource.I
 		resp.Diagnostics.Append(req.Identity.GetAttribute(ctx, path.Root("region"), &where)...)
 		id, region = task.ValueString(), where.ValueString()
 	}
+	if id == "" && !resp.Diagnostics.HasError() {
+		resp.Diagnostics.AddError("Invalid Import Id", "The id is empty: give import-snap-..., or the snap-... it made, each with @region where it is not the "+
+			"provider's Region.")
+	}
 	if region == "" && !resp.Diagnostics.HasError() {
 		var err error
 		if region, err = r.data.defaultRegion(ctx); err != nil {
