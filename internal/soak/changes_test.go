@@ -29,7 +29,8 @@ var changes = []change{
 	{"P3 key removed", has("kms_key_id"), remove("kms_key_id"), []string{"kms_key_id"}},
 	{"P17 source_hash", nil, set("source_hash", "hash-2"), []string{"source_hash"}},
 	{"P17 source_hash removed", has("source_hash"), remove("source_hash"), []string{"source_hash"}},
-	{"region", nil, set("region", "eu-central-1"), []string{"region"}},
+	// A key's ARN names its Region, and is refused in another.
+	{"region", func(c *configuration) bool { return !is("kms_key_id", keyARN)(c) && !is("kms_key_id", aliasARN)(c) }, set("region", "eu-central-1"), []string{"region"}},
 	{"another object", nil, func(c *configuration) {
 		c.resource["disk_container"] = map[string]any{"url": "s3://images/other." + c.object(), "format": c.container()["format"], "description": c.container()["description"]}
 	}, []string{"disk_container"}},
