@@ -72,7 +72,7 @@ func (i *Importer) end(ctx context.Context, id string) (*Task, error) {
 		// Two replicas may lag, and who is told that nothing is left forgets a task that may yet complete (P21).
 		switch again, lookup := i.Find(ctx, id); {
 		case lookup != nil:
-			return &t, fmt.Errorf("looking for import task %s, which was cancelled: %w", id, lookup)
+			return &t, fmt.Errorf("looking for import task %s, which %w: %w", id, ErrCancelling, lookup)
 		case again == nil:
 			return nil, nil
 		}

@@ -55,7 +55,7 @@ type poller[T any] struct {
 type waiter[T any] struct {
 	id      string
 	reports chan report[T]
-	trouble error // by which the last poll failed, in a way that may pass; of the poller's mutex
+	trouble *trouble // by which the last poll failed; of the poller's mutex
 }
 
 // report is what a poll says of one id: what was seen, nil where EC2 does not know it, or an error that ends the wait.
@@ -178,8 +178,10 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		for _, id := range unknown {
 			p.doubted[id] = true
 		}
+		passes := false
 		if err != nil {
-			p.note(chunk, err)
+			passes = passing(err) || p.offered.Load() && isForeignPage(err)
+			p.note(chunk, &trouble{err, !passes})
 		}
 		for id, seen := range answers {
 			if seen != nil {
@@ -194,7 +196,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		case throttled(err):
 			now = slowed
 			p.complain(ctx, "could not be described; polling slower", chunk, err)
-		case passing(err) || p.offered.Load() && isForeignPage(err):
+		case passes:
 			now = max(now, shaken)
 			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
@@ -270,12 +272,12 @@ func (p *poller[T]) report(ctx context.Context, id string, r report[T]) {
 }
 
 // note keeps the error of a poll for those who wait for ids, in case their time ends before a better one.
-func (p *poller[T]) note(ids []string, err error) {
+func (p *poller[T]) note(ids []string, met *trouble) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for w := range p.waiting {
 		if slices.Contains(ids, w.id) {
-			w.trouble = err
+			w.trouble = met
 		}
 	}
 }
@@ -287,13 +289,20 @@ func (p *poller[T]) ended(w *waiter[T], cause error) error {
 	if w.trouble == nil {
 		return cause
 	}
-	return &EndedError{Cause: cause, Last: w.trouble}
+	return &EndedError{Cause: cause, Last: w.trouble.err, Refused: w.trouble.refused}
+}
+
+// trouble is a poll that failed.
+type trouble struct {
+	err     error
+	refused bool
 }
 
 // EndedError is a wait that ended, by its time or by a stop, while EC2 could not be asked.
 type EndedError struct {
-	Cause error
-	Last  error // of the last poll
+	Cause   error
+	Last    error // of the last poll
+	Refused bool  // by it, which does not pass by itself
 }
 
 func (e *EndedError) Error() string {
@@ -302,9 +311,6 @@ func (e *EndedError) Error() string {
 
 // Unwrap is both.
 func (e *EndedError) Unwrap() []error { return []error{e.Cause, e.Last} }
-
-// Refused tells that the last poll was refused, which does not pass by itself.
-func (e *EndedError) Refused() bool { return !passing(e.Last) }
 
 // describe asks for ids. Each that was answered for is in answers, with nil where EC2 does not know it. EC2 refuses a whole call for one id it does
 // not know: then that id, which is also returned in unknown, is taken out and the others are asked for again. With an error, answers has what came

@@ -541,6 +541,12 @@ func TestWaitEndsInTrouble(t *testing.T) {
 	}{
 		"refused": {func(int) error { return answer(403, "UnauthorizedOperation", "no") }, "UnauthorizedOperation", true},
 		"failing": {func(int) error { return answer(503, "Unavailable", "x") }, "Unavailable", false},
+		"a page of a proxy in front": {func(n int) error {
+			if n == 1 {
+				return nil // so EC2 is behind it
+			}
+			return answer(500, "UnknownError", page)
+		}, "UnknownError", false},
 		"failing once": {func(n int) error {
 			if n > 1 {
 				return nil
@@ -560,8 +566,8 @@ func TestWaitEndsInTrouble(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ended) != (tc.last != "") {
 					t.Fatalf("got %v", err)
 				}
-				if ended != nil && (codeOf(ended.Last) != tc.last || ended.Refused() != tc.refused) {
-					t.Errorf("the last error is %v, refused: %t", ended.Last, ended.Refused())
+				if ended != nil && (codeOf(ended.Last) != tc.last || ended.Refused != tc.refused) {
+					t.Errorf("the last error is %v, refused: %t", ended.Last, ended.Refused)
 				}
 			})
 		})

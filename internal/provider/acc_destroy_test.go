@@ -273,7 +273,7 @@ func TestRule4DestroyInterrupted(t *testing.T) {
 		action string
 		says   string
 	}{
-		"before the cancellation": {"CancelImportTask", "EC2 has not taken its cancellation yet"},
+		"before the cancellation": {"CancelImportTask", "it is not known whether EC2 has taken its cancellation"},
 		"behind the cancellation": {"DescribeImportSnapshotTasks", "it is being cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -252,6 +252,10 @@ func TestRule6ForeignKey(t *testing.T) {
 	if len(d) > 0 {
 		t.Fatal(d)
 	}
+	byID, d := c.Create(key(keyID))
+	if len(d) > 0 {
+		t.Fatal(d)
+	}
 	e.Forget()
 	for name, test := range map[string]struct {
 		prior  *acctest.Object
@@ -263,7 +267,7 @@ func TestRule6ForeignKey(t *testing.T) {
 		"a multi-Region key of another":      {nil, key(there + "key/mrk-0123456789abcdef0123456789abcdef"), []string{"KMS Key in Another Region"}},
 		"a key of the provider's Region":     {nil, key(ours+"key/"+keyID, "region", "eu-central-1"), []string{"KMS Key in Another Region", "set region"}},
 		"a key of another partition":         {nil, key("arn:aws-cn:kms:us-east-1:111122223333:alias/a"), []string{"KMS Key in Another Partition", "arn:aws-cn:", "arn:aws:kms:us-east-1:"}},
-		"for a replacement":                  {existing, key(there + "alias/a"), []string{"KMS Key in Another Region", "eu-central-1", "us-east-1"}},
+		"for a replacement":                  {existing, key(there + "alias/a"), []string{"KMS Key in Another Region", "eu-central-1", "us-east-1", "destroy -refresh=false"}},
 		"a replacement for another Region":   {existing, key(ours+"alias/a", "region", "eu-central-1"), []string{"KMS Key in Another Region"}},
 		"both in another Region":             {nil, key(there+"alias/a", "region", "eu-central-1"), nil},
 		"both in China":                      {nil, key("arn:aws-cn:kms:cn-north-1:111122223333:alias/a", "region", "cn-north-1"), nil},
@@ -272,7 +276,7 @@ func TestRule6ForeignKey(t *testing.T) {
 		"a key id":                           {nil, key(keyID), nil},
 		"a key that is not known yet":        {nil, key(acctest.Unknown), nil},
 		"a Region that is not known yet":     {nil, key(there+"alias/a", "region", acctest.Unknown), nil},
-		"nothing is imported for it, as ARN": {existing, key(ours+"alias/a", "role_name", "importer"), nil},
+		"nothing is imported for it, as ARN": {byID, key(there + "key/" + keyID), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, d := c.Plan(test.prior, test.config)

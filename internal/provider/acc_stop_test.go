@@ -9,6 +9,24 @@ import (
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/acctest"
 )
 
+// TestRule5RefusedBehindStop: a stop does not cut ImportSnapshot, and what EC2 then answers is what is told.
+func TestRule5RefusedBehindStop(t *testing.T) {
+	t.Parallel()
+	e := newEC2(t)
+	c := acctest.NewCore(t, e.Config())
+	stop := c.Stoppable()
+	e.On("ImportSnapshot", func(r *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+		if !strings.Contains(r.Form.Encode(), "TagSpecification") { // the last try: the one with the marker tag may have been refused for it
+			stop()
+		}
+		return acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")(r, next)
+	})
+	if o, d := c.Create(with()); o != nil || len(d) != 1 || d[0].Summary != "Unable to Start Import" ||
+		len(lacks(d[0].Detail, "You are not authorized", "Cause: ", "Cure: ")) > 0 {
+		t.Errorf("got %v and\n%s", o, d)
+	}
+}
+
 // TestP6StopProvider: Terraform's stop, at each boundary of a call: the create returns soon, with all it knows and without an error, and the next
 // apply finishes the same import.
 func TestP6StopProvider(t *testing.T) {

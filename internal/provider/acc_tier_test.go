@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -157,6 +158,25 @@ func TestRule3TierInMotion(t *testing.T) {
 				if len(d) != 1 || d.HasError() || d[0].Summary != "Storage Tier Not Changed" || !strings.Contains(d[0].Detail, test.moving+"-in-progress") {
 					t.Fatalf("want one warning that names the move, got %v", d)
 				}
+			}
+			again := maps.Clone(test.to)
+			again["tags"] = tags("Name", "web")
+			p, d := c.Plan(o, again) // without a read: -refresh=false
+			if len(d) > 0 {
+				t.Fatal(d)
+			}
+			if o, d = c.Apply(t.Context(), p); len(d) != 1 || d[0].Summary != "Storage Tier Not Changed" {
+				t.Fatalf("an apply that did not read has forgotten the tier: %v", d)
+			}
+			e.Calm(test.action)
+			e.On(test.action, acctest.Refuse(403, "UnauthorizedOperation", "You are not authorized."))
+			if _, d = c.Change(o, again); len(d) != 1 || !d.HasError() || d[0].Summary != "Unable to Change Storage Tier" {
+				t.Errorf("a missing permission is %v", d)
+			}
+			e.Calm(test.action)
+			e.On(test.action, refused)
+			if o, d = c.Change(o, test.to); len(d) != 1 || d.HasError() {
+				t.Fatal(d)
 			}
 			unchanged, d := c.Read(o)
 			if len(d) > 0 {

@@ -61,17 +61,18 @@ func importFailed(ctx context.Context, m *importSnapshotModel, conn *connection,
 
 // startFailed is an import without a task. An interrupt is told from a refusal, and both from an import that EC2 may have taken all the same.
 func startFailed(ctx context.Context, m *importSnapshotModel, conn *connection, err error) diag.Diagnostic {
+	interrupted := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) // a call on its way is answered all the same, with whatever it is
+	summary, what := "Unable to Start Import", "EC2 did not take the import"
 	switch begun := importtask.MayHaveBegun(err); {
-	case begun && ctx.Err() != nil:
-		return callFailed(ctx, "Import May Have Begun", fmt.Sprintf("The apply was interrupted before EC2 answered whether it takes the import of %s in %s",
-			sourceText(ctx, m), conn.Region), err)
+	case begun && interrupted:
+		summary, what = "Import May Have Begun", "The apply was interrupted before EC2 answered whether it takes the import"
 	case begun:
-		return callFailed(ctx, "Import May Have Begun", fmt.Sprintf("It is not known whether EC2 took the import of %s in %s", sourceText(ctx, m), conn.Region), err)
-	case ctx.Err() != nil:
+		summary, what = "Import May Have Begun", "It is not known whether EC2 took the import"
+	case interrupted:
 		return blame(importtask.BlameNone, "Import Not Started", fmt.Sprintf("The apply was interrupted before EC2 answered that it takes the import of %s in %s: %s.\n\n"+
 			"No import has begun; apply again.", sourceText(ctx, m), conn.Region, err))
 	}
-	refusal := callFailed(ctx, "Unable to Start Import", fmt.Sprintf("EC2 did not take the import of %s in %s", sourceText(ctx, m), conn.Region), err)
+	refusal := callFailed(ctx, summary, fmt.Sprintf("%s of %s in %s", what, sourceText(ctx, m), conn.Region), err)
 	explanation, _ := importtask.ExplainCall(err)
 	var replay *importtask.ReplayError
 	if errors.As(err, &replay) && replay.Task.Outcome() == importtask.Failed {
@@ -119,7 +120,7 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 		fmt.Fprintf(&detail, "The import is not finished, but its time is over. It was not cancelled.\n\n")
 		var ended *importtask.EndedError
 		if errors.As(err, &ended) {
-			if ended.Refused() { // what passes by itself needs no cure but time
+			if ended.Refused { // what passes by itself needs no cure but time
 				explanation, known = importtask.ExplainCall(ended.Last)
 			}
 			fmt.Fprintf(&detail, "EC2 could not be asked for it last: %s\n\n%s", ended.Last, explanationText(explanation, known))
@@ -154,7 +155,7 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 // cancelFailed is an unfinished import that a destroy could not end; task is as it was last seen, nil where it was not. What is left is named (P26).
 func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
 	if errors.Is(context.Cause(ctx), context.Canceled) {
-		state := "EC2 has not taken its cancellation yet"
+		state := "it is not known whether EC2 has taken its cancellation"
 		if errors.Is(err, importtask.ErrCancelling) {
 			state = "it is being cancelled"
 		}

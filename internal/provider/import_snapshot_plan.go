@@ -71,7 +71,11 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 		}
 	}
 	if prior == nil || len(resp.RequiresReplace) > 0 {
-		plan.refuseForeignKey(&resp.Diagnostics)
+		if d := plan.refuseForeignKey(); d != nil && prior != nil {
+			resp.Diagnostics.Append(stopsDestroy(d))
+		} else if d != nil {
+			resp.Diagnostics.Append(d)
+		}
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 
@@ -114,24 +118,24 @@ func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, p
 }
 
 // refuseForeignKey refuses a key, as far as it is written as an ARN, that is not in the Region of the import: EC2 would say so only in the apply.
-func (m *importSnapshotModel) refuseForeignKey(diags *diag.Diagnostics) {
+func (m *importSnapshotModel) refuseForeignKey() diag.Diagnostic {
 	key, region := m.KmsKeyID.ValueString(), m.Region.ValueString()
 	named, err := arn.Parse(key)
 	if err != nil || region == "" {
-		return
+		return nil
 	}
 	at := path.Root("kms_key_id")
 	if named.Region != region {
-		diags.AddAttributeError(at, "KMS Key in Another Region", fmt.Sprintf(
+		return diag.NewAttributeErrorDiagnostic(at, "KMS Key in Another Region", fmt.Sprintf(
 			"kms_key_id names a key in %s, but the import is in %s, and EC2 encrypts a snapshot only with a key of its own Region. "+
 				"Name a key of %s, or set region.", named.Region, region, region))
-		return
 	}
 	if partition, known := endpoints.PartitionForRegion(endpoints.DefaultPartitions(), region); known && named.Partition != partition.ID() {
-		diags.AddAttributeError(at, "KMS Key in Another Partition", fmt.Sprintf(
+		return diag.NewAttributeErrorDiagnostic(at, "KMS Key in Another Partition", fmt.Sprintf(
 			"kms_key_id begins with arn:%s:, but the Region %s is in the partition %s: write arn:%s:kms:%s:...",
 			named.Partition, region, partition.ID(), partition.ID(), region))
 	}
+	return nil
 }
 
 // keepComputed plans every computed attribute as it is: an update in place changes none of them. What the configuration sets to a value that is not

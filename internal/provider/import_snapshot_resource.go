@@ -242,6 +242,7 @@ func (r *importSnapshotResource) Update(ctx context.Context, req resource.Update
 	var m, prior importSnapshotModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &prior)...)
+	resp.Diagnostics.Append(prior.recallTier(ctx, req.Private)...) // with -refresh=false no read has
 	conn := r.connectForApply(ctx, &m, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return

@@ -209,8 +209,8 @@ func (m *providerModel) localBackend(ctx context.Context, settings awsclient.Set
 	if id := l.AccountID.ValueString(); id != "" {
 		backend.accountID = id
 	}
-	// The configuration that is tested here is one that AWS gets: what the block forbids there it forbids here.
-	if settings.Region != "" && !regexp.MustCompile(regionPattern).MatchString(settings.Region) {
+	// The configuration that is tested here is one that AWS gets.
+	if settings.Region != "" && !settings.SkipRegionValidation && !regexp.MustCompile(regionPattern).MatchString(settings.Region) {
 		diags.AddAttributeError(path.Root("region"), "Invalid Region", fmt.Sprintf("region %s; it is %q.", isNoRegion, settings.Region))
 	}
 	switch allowed := settings.AllowedAccountIDs; {

@@ -3,14 +3,19 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
 )
 
 // reachTier moves the snapshot to tier, unless it is there or on its way: EC2 refuses to be asked again, as it may have been by hand, or by an apply that
@@ -28,7 +33,7 @@ func (c *connection) reachTier(ctx context.Context, id, tier string, days types.
 	switch {
 	case tierBehind(status, tierOf(*s)) == tier:
 		return nil
-	case strings.HasSuffix(string(status.LastTieringOperationStatus), inProgress):
+	case strings.HasSuffix(string(status.LastTieringOperationStatus), inProgress) && refusesMove(refused):
 		return &tierMovingError{status.LastTieringOperationStatus, refused}
 	default:
 		return refused
@@ -71,10 +76,18 @@ func (c *connection) changeTier(ctx context.Context, id string, m, prior *import
 	if moving != ec2types.TieringOperationStatusTemporaryRestoreInProgress {
 		return nil
 	}
-	if err := c.moveTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays); err != nil {
+	err = c.moveTier(ctx, id, m.StorageTier.ValueString(), m.TemporaryRestoreDays)
+	if refusesMove(err) {
 		return &tierMovingError{moving, err}
 	}
-	return nil
+	return err
+}
+
+// refusesMove: EC2 does not take the move as the snapshot is. What it says of the caller (403), of their credentials or of the moment is something else.
+func refusesMove(err error) bool {
+	var answer *awshttp.ResponseError
+	return errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusBadRequest &&
+		!importtask.IsCode(err, "ExpiredToken", "RequestExpired", "Throttling", "ThrottlingException")
 }
 
 // observedTier is the tier for the state. A tier in motion counts as reached: the move was asked for, and no second plan shall ask again (P25).

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // plainName needs no quotes in a shell.
@@ -23,7 +24,7 @@ func ToRAW(cure string) string {
 // For is the verdict of a file by its name: the lines of its cure name it where they have SRC, and the file that they make is NEW. A name that cannot
 // be shown on one line is left out.
 func (v Verdict) For(name string) Verdict {
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return v
 	}
 	if strings.HasPrefix(name, "-") { // which would be an option

@@ -32,6 +32,7 @@ func TestVerdictFor(t *testing.T) {
 		{convert, "-f.vmdk", "convert it with `terraform-provider-ec2 convert --to vmdk ./-f.vmdk NEW.vmdk`"},
 		{convert, "SRC", "convert it with `terraform-provider-ec2 convert --to vmdk SRC NEW.vmdk`"},
 		{convert, "two\nlines", convert},
+		{convert, "caf\xe9.vmdk", convert},
 		{convert, "", convert},
 		{"`Convert-VHD -Path SRC.vhd -DestinationPath DST.vhd`", "a.vhd", "`Convert-VHD -Path a.vhd -DestinationPath NEW.vhd`"},
 		{"`Convert-VHD -Path SRC.avhdx -DestinationPath DST.vhdx`", "a.avhdx", "`Convert-VHD -Path a.avhdx -DestinationPath NEW.vhdx`"},

@@ -70,6 +70,7 @@ type described struct {
 	own   *file // the descriptor's
 	text  []byte
 	files map[string]*extentFile
+	moved bool // a file was not where its name leads
 }
 
 // extentFile is a file that a descriptor names, and the ranges of it that the disk has so far.
@@ -138,6 +139,11 @@ func (s *described) named(line extentLine) (*extentFile, error) {
 		if bytes.Equal(first, s.text) {
 			return nil, refuse("it is the descriptor itself")
 		}
+	}
+	if name != names[0] && !s.moved { // an extent has no id, as a parent has
+		s.moved = true
+		s.disk.warnings = append(s.disk.warnings, fmt.Sprintf("its extent %s is not there, and %s is taken in its place: see that it is of the same disk",
+			diskimage.Quote(names[0]), diskimage.Quote(name)))
 	}
 	f := &extentFile{file: opened}
 	s.files[name] = f
