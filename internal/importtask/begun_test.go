@@ -97,6 +97,9 @@ func TestStartBehindALoss(t *testing.T) {
 			},
 			says: []string{"refused", "an import may have begun"}, cause: "not known whether EC2 acted",
 		},
+		"then the caller is unknown, or the session over, for a moment": {answer: func(n int, _ time.Duration, _ bool) call {
+			return []call{{dropped(), true}, {err: answer(401, "AuthFailure", "no")}, {err: answer(400, "RequestExpired", "over")}, {}}[n-1]
+		}},
 		"then the session ends": {
 			answer: func(n int, _ time.Duration, _ bool) call {
 				if n == 1 {

@@ -73,7 +73,7 @@ type tries struct {
 func (t *tries) next(err error) (wait time.Duration, why string, final error) {
 	t.note(err)
 	var r repetition
-	if n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) }); t.lost && unheard(err) {
+	if n := slices.IndexFunc(repetitions[:], func(r repetition) bool { return r.when(err) }); t.lost && (unheard(err) || unrecognized(err)) {
 		r = answerWasLost // what may have begun is worth more patience than what has not
 	} else if n >= 0 {
 		r = repetitions[n]
@@ -116,6 +116,12 @@ func (t *tries) mayHaveActed() bool { return t.lost || t.foreign }
 // unheard: nothing that EC2 itself says.
 func unheard(err error) bool {
 	return !throttled(err) && (unreachable(err) || isPage(err) || isUnnamed(err))
+}
+
+// unrecognized: EC2 does not accept who asks, as it does for some seconds with new keys. It says nothing of what an earlier try has begun.
+func unrecognized(err error) bool {
+	return IsCode(err, "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch",
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 }
 
 // once keeps the SDK from trying a call again that a loop of this package repeats: nested retries multiply (3 x 12 = 36). The rest of the user's
