@@ -146,13 +146,11 @@ var callFailures = []callFailure{
 			"and ec2:DescribeSnapshotTierStatus. " +
 			"An encoded message is read with `aws sts decode-authorization-message`.",
 	}},
-	{codes: "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch " +
-		"InvalidSecurity IncompleteSignature MissingAuthenticationToken",
-		Explanation: Explanation{
-			Cause: "EC2 does not accept the credentials: they are wrong, disabled, or belong to another partition or to a Region that is not enabled.",
-			Cure:  "Check with `aws sts get-caller-identity` which credentials are used, and whether the account has the Region enabled.",
-		}},
-	{codes: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired", Explanation: Explanation{
+	{codes: unknownCaller, Explanation: Explanation{
+		Cause: "EC2 does not accept the credentials: they are wrong, disabled, or belong to another partition or to a Region that is not enabled.",
+		Cure:  "Check with `aws sts get-caller-identity` which credentials are used, and whether the account has the Region enabled.",
+	}},
+	{codes: sessionOver, Explanation: Explanation{
 		Cause: "The session of the credentials has ended, or this machine's clock is wrong by more than 15 minutes.",
 		Cure:  "Get new credentials or set the clock, and apply again. An import that has begun goes on meanwhile.",
 	}},
@@ -245,6 +243,13 @@ var callFailures = []callFailure{
 // begunCure is for an import that may have begun.
 const begunCure = "Where `client_token` is set, apply again: that gets the import, if there is one. Where it is not, plan again now, before that import ends: " +
 	"the plan looks for unfinished ones and says how to adopt them."
+
+// The codes by which EC2 does not accept who asks.
+const (
+	unknownCaller = "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch " +
+		"InvalidSecurity IncompleteSignature MissingAuthenticationToken"
+	sessionOver = "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired"
+)
 
 // theAction stands in a cause for the name of the action that was called.
 const theAction = "the action that was called"

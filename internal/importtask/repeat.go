@@ -120,8 +120,7 @@ func unheard(err error) bool {
 
 // unrecognized: EC2 does not accept who asks, as it does for some seconds with new keys. It says nothing of what an earlier try has begun.
 func unrecognized(err error) bool {
-	return IsCode(err, "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch",
-		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
+	return IsCode(err, strings.Fields(unknownCaller+" "+sessionOver)...)
 }
 
 // once keeps the SDK from trying a call again that a loop of this package repeats: nested retries multiply (3 x 12 = 36). The rest of the user's
