@@ -253,35 +253,47 @@ func (s *shelf) imported(v *server) (volumes []string) {
 	return volumes
 }
 
-// disturb lets the server work on the imports of all images and does what it is told to at a moment of the dice: some time after some import was
-// granted, or after some was completed.
-func (s *shelf) disturb(v *server, how func()) string {
-	s.t.Helper()
-	wait := time.Duration(s.random.Int64N(int64(80 * time.Millisecond)))
-	after, of := 1+s.random.IntN(len(s.sums)), "granted"
+// workMoment is a moment in the work of a server: some time after some imports were granted, or, if completed, after some were completed.
+type workMoment struct {
+	wait      time.Duration
+	after     int
+	completed bool
+}
+
+func (m workMoment) String() string {
+	return fmt.Sprintf("%s after %d are %s", m.wait, m.after, map[bool]string{false: "granted", true: "completed"}[m.completed])
+}
+
+// moment is one of the dice.
+func (s *shelf) moment() workMoment {
+	m := workMoment{wait: time.Duration(s.random.Int64N(int64(80 * time.Millisecond))), after: 1 + s.random.IntN(len(s.sums))}
 	if s.random.IntN(3) == 0 {
-		after, of = s.random.IntN(len(s.sums)*3/4), "completed"
+		m.after, m.completed = s.random.IntN(len(s.sums)*3/4), true
 	}
-	moment := fmt.Sprintf("%s after %d are %s", wait, after, of)
+	return m
+}
+
+// disturb lets the server work on the imports of all images and does what it is told to at the moment.
+func (s *shelf) disturb(v *server, m workMoment, how func()) {
+	s.t.Helper()
 	var asking sync.WaitGroup
 	reached := make(chan struct{})
 	asking.Go(func() {
 		tokens := s.tokens()
-		if of == "granted" {
-			v.importAll(tokens[:after])
+		if !m.completed {
+			v.importAll(tokens[:m.after])
 			close(reached)
-			tokens = tokens[after:]
+			tokens = tokens[m.after:]
 		}
 		v.importAll(tokens)
 	})
-	if of == "granted" {
+	if !m.completed {
 		<-reached
 	} else {
-		until(s.t, moment, func() bool { done, _ := v.completed(); return done >= after })
+		until(s.t, m.String(), func() bool { done, _ := v.completed(); return done >= m.after })
 	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(m.wait)
 	<-timer.C
 	how()
 	asking.Wait()
-	return moment
 }
