@@ -300,3 +300,50 @@ func TestRule4DestroyInterrupted(t *testing.T) {
 		})
 	}
 }
+
+// TestRule4DeletionInterrupted: so does a stop while the snapshot of a finished import is deleted, with what EC2 said last where it said something.
+func TestRule4DeletionInterrupted(t *testing.T) {
+	for name, test := range map[string]struct {
+		action string
+		first  acctest.Hook
+		says   string
+	}{
+		"before the deletion": {"DeleteSnapshot", nil, ""},
+		"behind the deletion": {"DescribeSnapshots", nil, ""},
+		"while it is in use":  {"DeleteSnapshot", acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1"), "currently in use by ami-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			o, d := acctest.NewCore(t, e.Config()).Create(with())
+			if len(d) > 0 {
+				t.Fatal(d)
+			}
+			c := acctest.NewCore(t, e.Config())
+			stop := c.Stoppable()
+			first := test.first
+			e.On(test.action, func(r *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+				if hook := first; hook != nil {
+					first = nil
+					return hook(r, next)
+				}
+				stop()
+				return acctest.Until(nil)(r, next)
+			})
+			d = c.Destroy(o)
+			if len(d) != 1 || !d.HasError() || d[0].Summary != "Destroy Interrupted" {
+				t.Fatalf("got\n%s", d)
+			}
+			if missing := lacks(d[0].Detail, o.Text("snapshot_id"), here, test.says, "stays in the state", "destroy again"); len(missing) > 0 || strings.Contains(d[0].Detail, "context") {
+				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			e.Calm()
+			if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {
+				t.Error(d)
+			}
+			if n := e.Snapshots(t, here); n != 0 {
+				t.Errorf("%d snapshots are left", n)
+			}
+		})
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -154,12 +155,12 @@ func waitEnded(m *importSnapshotModel, region, progress string, resumed bool, el
 
 // cancelFailed is an unfinished import that a destroy could not end; task is as it was last seen, nil where it was not. What is left is named (P26).
 func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, task *importtask.Task, err error) diag.Diagnostic {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
+	if stopped(ctx) {
 		state := "it is not known whether EC2 has taken its cancellation"
 		if errors.Is(err, importtask.ErrCancelling) {
 			state = "it is being cancelled"
 		}
-		return blame(importtask.BlameNone, "Destroy Interrupted", fmt.Sprintf("The destroy was interrupted before the import task %s in %s came to its end; %s. "+
+		return blame(importtask.BlameNone, destroyInterrupted, fmt.Sprintf("The destroy was interrupted before the import task %s in %s came to its end; %s. "+
 			"The task stays in the state: destroy again, to see its end and to delete the snapshot if it makes one all the same.", m.ImportTaskID.ValueString(), region, state))
 	}
 	seen := ""
@@ -169,6 +170,24 @@ func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, ta
 	return callFailed(ctx, "Unable to Cancel Import", fmt.Sprintf("The import task %s in %s%s was not brought to its end. It is left, or the snapshot that it makes; "+
 		"it stays in the state, and the next destroy tries again", m.ImportTaskID.ValueString(), region, seen), err)
 }
+
+// deletionFailed is a snapshot that a destroy could not delete; which is its id, or of which import it is.
+func deletionFailed(ctx context.Context, which, region string, err error) diag.Diagnostic {
+	if stopped(ctx) {
+		last := ""
+		if said, ok := errors.AsType[smithy.APIError](err); ok { // such as that an AMI uses it
+			last = fmt.Sprintf(" The last answer of EC2 was %s: %s", said.ErrorCode(), said.ErrorMessage())
+		}
+		return blame(importtask.BlameNone, destroyInterrupted, fmt.Sprintf("The destroy was interrupted before the snapshot %s in %s was seen to be deleted. "+
+			"It stays in the state: destroy again.%s", which, region, last))
+	}
+	return callFailed(ctx, "Unable to Delete Snapshot", "The snapshot "+which+" could not be deleted", err)
+}
+
+const destroyInterrupted = "Destroy Interrupted"
+
+// stopped: by the user, before the time of the operation was over.
+func stopped(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.Canceled) }
 
 // facts are what a user, or a support case, needs to know of one import.
 func facts(w *strings.Builder, m *importSnapshotModel, region, progress string, elapsed time.Duration) {

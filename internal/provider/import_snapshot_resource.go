@@ -344,7 +344,7 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 		// The import may have been complete before the cancel came, or long ago.
 		snapshotID, err = conn.finishedSnapshot(limited, m.ImportTaskID.ValueString(), task)
 		if err != nil {
-			resp.Diagnostics.Append(callFailed(limited, "Unable to Delete Snapshot", "The snapshot of "+m.ImportTaskID.ValueString()+" could not be looked up", err))
+			resp.Diagnostics.Append(deletionFailed(limited, "of "+m.ImportTaskID.ValueString(), conn.Region, fmt.Errorf("looking it up: %w", err)))
 			return
 		}
 		if snapshotID == "" && task != nil {
@@ -355,7 +355,7 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 		}
 	}
 	if err := conn.deleteSnapshot(limited, snapshotID); err != nil {
-		resp.Diagnostics.Append(callFailed(limited, "Unable to Delete Snapshot", "The snapshot "+snapshotID+" could not be deleted", err))
+		resp.Diagnostics.Append(deletionFailed(limited, snapshotID, conn.Region, err))
 	}
 }
 

@@ -166,14 +166,19 @@ func (c *connection) deleteSnapshot(ctx context.Context, id string) error {
 // (P26).
 func (c *connection) requestDeletion(ctx context.Context, id string) (known bool, err error) {
 	giveUp := time.Now().Add(inUseFor)
+	var inUse error
 	for {
 		_, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
 		if err == nil || importtask.IsCode(err, "InvalidSnapshot.NotFound") {
 			return err == nil, nil
 		}
 		if !importtask.IsCode(err, "InvalidSnapshot.InUse") {
+			if ctx.Err() != nil { // the end of a try says less than the answer before it
+				err = errors.Join(err, inUse)
+			}
 			return true, fmt.Errorf("deleting snapshot %s: %w", id, err)
 		}
+		inUse = err
 		if time.Now().After(giveUp) {
 			return true, fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
 		}
