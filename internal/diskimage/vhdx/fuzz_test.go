@@ -133,6 +133,7 @@ func FuzzLocator(f *testing.F) {
 		testimage.VHDXLocator("", `..\sub\base.vhdx`),
 		append(testimage.VHDXLocator("", `C:\a\..\b.vhdx`), [2]string{"parent_linkage2", "{}"}, [2]string{"volume_path", `\\?\Volume{}\v.vhdx`}),
 		{{"absolute_win32_path", `C:\base.vhdx`}},
+		testimage.VHDXLocator("", `.\at 10:30.vhdx`),
 	} {
 		f.Add(testimage.VHDXLocatorItem(pairs))
 	}
@@ -147,7 +148,7 @@ func FuzzLocator(f *testing.F) {
 		file.Put32(file.ItemEntry(testimage.VHDXParentLocator)+20, uint32(len(item)))
 		d := &directory{}
 		img, err := vhdx.OpenBeside(bytes.NewReader(file.Data), int64(len(file.Data)), func(name string) (diskimage.File, error) {
-			if !fs.ValidPath(name) || strings.ContainsAny(name, ":\\\x00") {
+			if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") {
 				t.Fatalf("%q was asked for", name)
 			}
 			d.files = map[string][]byte{name: base.Data}
