@@ -53,12 +53,14 @@ func TestP11RoleAtStart(t *testing.T) {
 		status       int
 		body, answer string // EC2's
 		says         string // "": nothing
+		lost         bool   // a try before was not answered
 	}{
-		"trust":        {200, roleWith(otherTrust), "", `Role: IAM says that the role "importer" is there, but that its trust policy`},
-		"sound":        {200, roleWith(goodTrust), "", "What is left are the role's own policies"},
-		"missing":      {404, `<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>no</Message></Error></ErrorResponse>`, "", `no role "importer"`},
-		"may not look": {403, noIAM, "", ""},
-		"not the role": {200, roleWith(otherTrust), "The given S3 object is not local to the region.", ""},
+		"trust":         {200, roleWith(otherTrust), "", `Role: IAM says that the role "importer" is there, but that its trust policy`, false},
+		"behind a loss": {200, roleWith(otherTrust), "", `Role: IAM says that the role "importer" is there, but that its trust policy`, true},
+		"sound":         {200, roleWith(goodTrust), "", "What is left are the role's own policies", false},
+		"missing":       {404, `<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>no</Message></Error></ErrorResponse>`, "", `no role "importer"`, false},
+		"may not look":  {403, noIAM, "", "", false},
+		"not the role":  {200, roleWith(otherTrust), "The given S3 object is not local to the region.", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,13 +71,18 @@ func TestP11RoleAtStart(t *testing.T) {
 				answer = "The service role importer provided does not exist or does not have sufficient permissions"
 			}
 			e.On("ImportSnapshot", acctest.Refuse(400, "InvalidParameter", answer))
+			summary := "Unable to Start Import"
+			if test.lost {
+				e.On("ImportSnapshot", acctest.First(1, acctest.DropAnswer))
+				summary = "Import May Have Begun"
+			}
 			c := acctest.NewCore(t, config)
 			p, d := c.Plan(nil, with("role_name", "importer", "timeouts", map[string]any{"create": "3s"}))
 			if len(d) > 0 || asked.Load() > 0 {
 				t.Fatalf("the plan asks IAM %d times and says %v", asked.Load(), d)
 			}
 			_, d = c.Apply(t.Context(), p)
-			if len(d) != 1 || !d.HasError() || !strings.Contains(d[0].Detail, answer) || !strings.Contains(d[0].Detail, "Cause: ") {
+			if len(d) != 1 || !d.HasError() || d[0].Summary != summary || !strings.Contains(d[0].Detail, answer) || !strings.Contains(d[0].Detail, "Cause: ") {
 				t.Fatalf("said\n%s", d)
 			}
 			if test.answer == "" && d[0].Path != "role_name" {
