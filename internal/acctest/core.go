@@ -171,6 +171,17 @@ func (c *Core) plan(p *Plan, before tftypes.Value, private []byte) Diagnostics {
 	return d
 }
 
+// PlanDestroy plans the end of o.
+func (c *Core) PlanDestroy(o *Object) Diagnostics {
+	c.t.Helper()
+	none := c.dynamic(c.resource, tftypes.NewValue(c.resource, nil))
+	resp, err := c.server.PlanResourceChange(c.ctx, &tfprotov6.PlanResourceChangeRequest{
+		TypeName: resourceType, PriorState: c.dynamic(c.resource, o.raw), Config: none, ProposedNewState: none, PriorPrivate: o.private,
+	})
+	c.must(err)
+	return diagnostics(resp.Diagnostics)
+}
+
 // Apply carries a plan out. What it returns is nil where nothing is left in the state.
 func (c *Core) Apply(ctx context.Context, p *Plan) (*Object, Diagnostics) {
 	c.t.Helper()

@@ -48,6 +48,43 @@ func TestP13SharedToken(t *testing.T) {
 			t.Error("a second resource with the same token is planned")
 		}
 	})
+	// Terraform asks for the two of them in any order, and there may be no read at all (-refresh=false).
+	for name, config := range map[string]map[string]any{"kept": config, "changed": with("client_token", "b")} {
+		t.Run("of a twin in the state that is planned behind it, and "+name, func(t *testing.T) {
+			t.Parallel()
+			e := newEC2(t)
+			c := acctest.NewCore(t, e.Config())
+			if _, d := c.Plan(nil, with("client_token", "a")); len(d) > 0 {
+				t.Fatal(d)
+			}
+			if _, d := c.Plan(created(t, e), config); !d.HasError() || d.Errors()[0].Summary != "Client Token in Use" || d.Errors()[0].Path != "client_token" {
+				t.Errorf("a second resource with the same token is planned: %v", d)
+			}
+		})
+	}
+	t.Run("of a twin in the state that is planned to go behind it", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		if _, d := c.Plan(nil, config); len(d) > 0 {
+			t.Fatal(d)
+		}
+		if d := c.PlanDestroy(created(t, e)); !d.HasError() || d.Errors()[0].Summary != "Client Token in Use" {
+			t.Errorf("a second resource with the same token is planned: %v", d)
+		}
+	})
+	t.Run("of an import that this process has made", func(t *testing.T) {
+		t.Parallel()
+		e := newEC2(t)
+		c := acctest.NewCore(t, e.Config())
+		o, d := c.Create(config)
+		if len(d) > 0 {
+			t.Fatal(d)
+		}
+		if p, d := c.Plan(o, config); len(d) > 0 || p.Action != "no-op" {
+			t.Errorf("planned as %s with %v", p.Action, d)
+		}
+	})
 	// Terraform's destroy refreshes first, and then plans what it found gone as if it were to be made anew.
 	t.Run("of an import that is gone", func(t *testing.T) {
 		t.Parallel()

@@ -67,11 +67,12 @@ func TestRule6UnknownArguments(t *testing.T) {
 		t.Fatal(d)
 	}
 	e.Forget()
+	anew := acctest.NewCore(t, e.Config()) // in one plan with the existing one they would share its token
 	for name, config := range cases {
 		if d := c.Validate(config); len(d) > 0 {
 			t.Errorf("%s unknown is refused by a validation: %s", name, d)
 		}
-		p, d := c.Plan(nil, config)
+		p, d := anew.Plan(nil, config)
 		if d.HasError() {
 			t.Errorf("%s unknown is refused by a plan: %s", name, d)
 		} else if p.Get("snapshot_id") != acctest.Unknown || p.Get("import_task_id") != acctest.Unknown {

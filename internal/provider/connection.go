@@ -22,7 +22,7 @@ type providerData struct {
 
 	mu       sync.Mutex
 	byRegion map[string]*dialling
-	tokens   map[string]bool // Region and client token of every resource that was read
+	tokens   map[string]tokenUse // by Region and client token
 }
 
 // localBackend is the endpoint in this process, where the provider block has local.
@@ -70,32 +70,28 @@ func (d *providerData) defaultRegion(ctx context.Context) (string, error) {
 	return region, nil
 }
 
-// noteToken remembers the client token of a resource in the state.
-func (d *providerData) noteToken(m *importSnapshotModel) {
-	if m.ClientToken.IsNull() {
-		return
+// tokenUse is who has a client token: a resource in the state, an import that is planned. With both, the import would share its token with one that
+// it replaces, for a reason that the plan of the provider does not see (taint, -replace, replace_triggered_by), or with a twin. Terraform asks for two
+// resources in any order, so each of them looks for the other (P13).
+type tokenUse struct{ inState, planned bool }
+
+func (u tokenUse) both() bool { return u.inState && u.planned }
+
+// useToken changes who has the client token of m, and says who has it then.
+func (d *providerData) useToken(m *importSnapshotModel, change func(*tokenUse)) tokenUse {
+	if m.ClientToken.ValueString() == "" {
+		return tokenUse{}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.tokens == nil {
-		d.tokens = map[string]bool{}
+		d.tokens = map[string]tokenUse{}
 	}
-	d.tokens[m.Region.ValueString()+" "+m.ClientToken.ValueString()] = true
-}
-
-// forgetToken is for a resource that is gone. Terraform's destroy plans it anew behind that refresh, and must not be refused.
-func (d *providerData) forgetToken(m *importSnapshotModel) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.tokens, m.Region.ValueString()+" "+m.ClientToken.ValueString())
-}
-
-// tokenInUse reports whether a new import would share its token with a resource in the state: with one that it replaces, for a reason that the plan
-// of the provider does not see (taint, -replace, replace_triggered_by), or with a twin.
-func (d *providerData) tokenInUse(m *importSnapshotModel) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.tokens[m.Region.ValueString()+" "+m.ClientToken.ValueString()]
+	key := m.Region.ValueString() + " " + m.ClientToken.ValueString()
+	use := d.tokens[key]
+	change(&use)
+	d.tokens[key] = use
+	return use
 }
 
 // connect is the connection to a Region, made at its first use and shared by all resources, so that their polls are shared too (P23). Making one may

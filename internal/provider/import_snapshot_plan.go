@@ -22,13 +22,22 @@ import (
 // ModifyPlan turns what Terraform proposes into what an apply will do. It calls AWS only to ask (dry run, unfinished imports, preflight), and
 // only where the provider's configuration is known.
 func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.Plan.Raw.IsNull() || r.data == nil {
-		return // destroy, or a validation without provider
+	if r.data == nil {
+		return // a validation without provider
+	}
+	prior := stateOf(ctx, req.State, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if prior != nil && r.data.useToken(prior, func(u *tokenUse) { u.inState = true }).both() {
+		resp.Diagnostics.Append(tokenShared(prior))
+	}
+	if req.Plan.Raw.IsNull() {
+		return // destroy
 	}
 	var config, plan importSnapshotModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	prior := stateOf(ctx, req.State, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -43,11 +52,8 @@ func (r *importSnapshotResource) ModifyPlan(ctx context.Context, req resource.Mo
 		resp.Diagnostics.AddAttributeError(path.Root("tags"), "Too Many Tags", fmt.Sprintf(
 			"EC2 takes at most %d tags a resource; with the provider's default_tags here are %d.", maxTags, n))
 	}
-	if prior == nil && r.data.tokenInUse(&plan) {
-		resp.Diagnostics.Append(stopsDestroy(diag.NewAttributeErrorDiagnostic(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
-			"client_token %q stands for an import that is in the state already: EC2 would answer with it, and two objects would share, and destroy, one "+
-				"snapshot. Give this import a client_token of its own. (Where a resource is tainted because its time was over, `untaint` continues its import.)",
-			plan.ClientToken.ValueString()))))
+	if prior == nil && r.data.useToken(&plan, func(u *tokenUse) { u.planned = true }).both() {
+		resp.Diagnostics.Append(tokenShared(&plan))
 	}
 	if prior != nil {
 		plan.keepComputed(prior, &config)
@@ -115,6 +121,14 @@ func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, p
 	} else if prior != nil {
 		plan.Region = prior.Region
 	}
+}
+
+// tokenShared refuses an import whose client token is that of a resource in the state; m is one of the two.
+func tokenShared(m *importSnapshotModel) diag.Diagnostic {
+	return stopsDestroy(diag.NewAttributeErrorDiagnostic(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
+		"client_token %q stands for an import that is in the state already, and is that of a new one: EC2 would answer with the old one, and two objects would "+
+			"share, and destroy, one snapshot. Give the new one a client_token of its own. (Where a resource is tainted because its time was over, `untaint` "+
+			"continues its import.)", m.ClientToken.ValueString())))
 }
 
 // refuseForeignKey refuses a key, as far as it is written as an ARN, that is not in the Region of the import: EC2 would say so only in the apply.

@@ -60,6 +60,7 @@ func (r *importSnapshotResource) Create(ctx context.Context, req resource.Create
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	r.data.useToken(&m, func(u *tokenUse) { u.planned = false })
 	m.TagsAll = r.data.tags.all(m.Tags)
 	timeout, diags := m.Timeouts.Create(ctx, defaultCreateTimeout)
 	resp.Diagnostics.Append(diags...)
@@ -212,7 +213,7 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := within(ctx, "read", timeout)
 	defer cancel()
-	r.data.noteToken(&m)
+	r.data.useToken(&m, func(u *tokenUse) { u.inState = true })
 	conn, err := r.data.connect(ctx, m.Region.ValueString())
 	if err != nil {
 		resp.Diagnostics.Append(notConnected(ctx, err))
@@ -230,7 +231,7 @@ func (r *importSnapshotResource) Read(ctx context.Context, req resource.ReadRequ
 		return
 	}
 	if gone {
-		r.data.forgetToken(&m)
+		r.data.useToken(&m, func(u *tokenUse) { u.inState = false }) // Terraform's destroy plans it anew behind this, and must not be refused
 		resp.State.RemoveResource(ctx)
 		return
 	}
