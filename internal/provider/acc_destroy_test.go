@@ -303,14 +303,17 @@ func TestRule4DestroyInterrupted(t *testing.T) {
 
 // TestRule4DeletionInterrupted: so does a stop while the snapshot of a finished import is deleted, with what EC2 said last where it said something.
 func TestRule4DeletionInterrupted(t *testing.T) {
+	used := acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1")
 	for name, test := range map[string]struct {
 		action string
-		first  acctest.Hook
-		says   string
+		first  acctest.Hook // of the first call, 0 or 1 s before the stop
+		pause  time.Duration
+		says   []string
 	}{
-		"before the deletion": {"DeleteSnapshot", nil, ""},
-		"behind the deletion": {"DescribeSnapshots", nil, ""},
-		"while it is in use":  {"DeleteSnapshot", acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1"), "currently in use by ami-1"},
+		"before the deletion": {"DeleteSnapshot", nil, 0, nil},
+		"behind the deletion": {"DescribeSnapshots", nil, 0, nil},
+		"while it is in use":  {"DeleteSnapshot", used, 0, []string{"currently in use by ami-1", "Deregister the AMI"}},
+		"in a pause":          {"DeleteSnapshot", used, time.Second, []string{"currently in use by ami-1", "Deregister the AMI"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -325,6 +328,9 @@ func TestRule4DeletionInterrupted(t *testing.T) {
 			e.On(test.action, func(r *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
 				if hook := first; hook != nil {
 					first = nil
+					if test.pause > 0 {
+						time.AfterFunc(test.pause, stop)
+					}
 					return hook(r, next)
 				}
 				stop()
@@ -334,8 +340,11 @@ func TestRule4DeletionInterrupted(t *testing.T) {
 			if len(d) != 1 || !d.HasError() || d[0].Summary != "Destroy Interrupted" {
 				t.Fatalf("got\n%s", d)
 			}
-			if missing := lacks(d[0].Detail, o.Text("snapshot_id"), here, test.says, "stays in the state", "destroy again"); len(missing) > 0 || strings.Contains(d[0].Detail, "context") {
+			if missing := lacks(d[0].Detail, append(test.says, o.Text("snapshot_id"), here, "stays in the state", "destroy again")...); len(missing) > 0 || strings.Contains(d[0].Detail, "context") {
 				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
+			}
+			if calls := e.Requests("DescribeImages"); len(calls) > 0 {
+				t.Errorf("%d look-ups behind the stop", len(calls))
 			}
 			e.Calm()
 			if d := acctest.NewCore(t, e.Config()).Destroy(o); len(d) > 0 {

@@ -48,7 +48,7 @@ func TestP13SharedToken(t *testing.T) {
 			t.Error("a second resource with the same token is planned")
 		}
 	})
-	// Terraform asks for the two of them in any order, and there may be no read at all (-refresh=false).
+	// Terraform plans the two of them in any order, and there may be no read at all (-refresh=false).
 	for name, config := range map[string]map[string]any{"kept": config, "changed": with("client_token", "b")} {
 		t.Run("of a twin in the state that is planned behind it, and "+name, func(t *testing.T) {
 			t.Parallel()

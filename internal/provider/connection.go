@@ -71,8 +71,8 @@ func (d *providerData) defaultRegion(ctx context.Context) (string, error) {
 }
 
 // tokenUse is who has a client token: a resource in the state, an import that is planned. With both, the import would share its token with one that
-// it replaces, for a reason that the plan of the provider does not see (taint, -replace, replace_triggered_by), or with a twin. Terraform asks for two
-// resources in any order, so each of them looks for the other (P13).
+// it replaces, for a reason that the plan of the provider does not see (taint, -replace, replace_triggered_by), or with a twin. Terraform plans two
+// resources in any order, so each of them looks for the other (P13). What is tainted and not read (-refresh=false) is not seen to be in the state.
 type tokenUse struct{ inState, planned bool }
 
 func (u tokenUse) both() bool { return u.inState && u.planned }

@@ -174,12 +174,12 @@ func cancelFailed(ctx context.Context, m *importSnapshotModel, region string, ta
 // deletionFailed is a snapshot that a destroy could not delete; which is its id, or of which import it is.
 func deletionFailed(ctx context.Context, which, region string, err error) diag.Diagnostic {
 	if stopped(ctx) {
-		last := ""
+		detail := fmt.Sprintf("The destroy was interrupted before the snapshot %s in %s was seen to be deleted. The resource stays in the state: destroy again.", which, region)
 		if said, ok := errors.AsType[smithy.APIError](err); ok { // such as that an AMI uses it
-			last = fmt.Sprintf(" The last answer of EC2 was %s: %s", said.ErrorCode(), said.ErrorMessage())
+			explanation, known := importtask.ExplainCall(said)
+			detail += fmt.Sprintf(" The last answer of EC2 was %s: %s\n\n%s", said.ErrorCode(), said.ErrorMessage(), explanationText(explanation, known))
 		}
-		return blame(importtask.BlameNone, destroyInterrupted, fmt.Sprintf("The destroy was interrupted before the snapshot %s in %s was seen to be deleted. "+
-			"It stays in the state: destroy again.%s", which, region, last))
+		return blame(importtask.BlameNone, destroyInterrupted, strings.TrimSpace(detail))
 	}
 	return callFailed(ctx, "Unable to Delete Snapshot", "The snapshot "+which+" could not be deleted", err)
 }

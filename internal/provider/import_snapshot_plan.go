@@ -127,8 +127,8 @@ func (r *importSnapshotResource) planRegion(ctx context.Context, plan, config, p
 func tokenShared(m *importSnapshotModel) diag.Diagnostic {
 	return stopsDestroy(diag.NewAttributeErrorDiagnostic(path.Root("client_token"), "Client Token in Use", fmt.Sprintf(
 		"client_token %q stands for an import that is in the state already, and is that of a new one: EC2 would answer with the old one, and two objects would "+
-			"share, and destroy, one snapshot. Give the new one a client_token of its own. (Where a resource is tainted because its time was over, `untaint` "+
-			"continues its import.)", m.ClientToken.ValueString())))
+			"share, and destroy, one snapshot. Give the new one a client_token of its own. Where a resource was renamed, a `moved` block keeps its import; where "+
+			"one is tainted because its time was over, `untaint` continues its import.", m.ClientToken.ValueString())))
 }
 
 // refuseForeignKey refuses a key, as far as it is written as an ARN, that is not in the Region of the import: EC2 would say so only in the apply.

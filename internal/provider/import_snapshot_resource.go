@@ -345,7 +345,7 @@ func (r *importSnapshotResource) Delete(ctx context.Context, req resource.Delete
 		// The import may have been complete before the cancel came, or long ago.
 		snapshotID, err = conn.finishedSnapshot(limited, m.ImportTaskID.ValueString(), task)
 		if err != nil {
-			resp.Diagnostics.Append(deletionFailed(limited, "of "+m.ImportTaskID.ValueString(), conn.Region, fmt.Errorf("looking it up: %w", err)))
+			resp.Diagnostics.Append(deletionFailed(limited, "of "+m.ImportTaskID.ValueString(), conn.Region, err))
 			return
 		}
 		if snapshotID == "" && task != nil {

@@ -118,8 +118,8 @@ func (c *connection) tagNew(ctx context.Context, id string, set map[string]strin
 		if !importtask.IsCode(err, "InvalidSnapshot.NotFound") || time.Now().After(giveUp) {
 			return err
 		}
-		if stopped := pause(ctx); stopped != nil {
-			return errors.Join(stopped, err)
+		if cause := pause(ctx); cause != nil {
+			return errors.Join(cause, err)
 		}
 	}
 }
@@ -182,8 +182,11 @@ func (c *connection) requestDeletion(ctx context.Context, id string) (known bool
 		if time.Now().After(giveUp) {
 			return true, fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
 		}
-		if stopped := pause(ctx); stopped != nil {
-			return true, fmt.Errorf("%w%s", errors.Join(stopped, err), c.usersOf(context.WithoutCancel(ctx), id))
+		switch cause := pause(ctx); {
+		case cause != nil && stopped(ctx): // who has stopped it waits for no other call
+			return true, errors.Join(cause, err)
+		case cause != nil:
+			return true, fmt.Errorf("%w%s", errors.Join(cause, err), c.usersOf(context.WithoutCancel(ctx), id))
 		}
 	}
 }

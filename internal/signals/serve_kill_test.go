@@ -33,7 +33,8 @@ func TestKillServe(t *testing.T) {
 			var args []string
 			if i%3 == 1 { // so that the kill finds volumes written and no import completed
 				args = []string{"--simulate", "task_duration=10s"}
-				moment.completed = false // not after completions: they come all at once, 10 s later, and the kill would be too late
+				// Not after completions: they come all at once, 10 s later, and the kill would be too late.
+				moment.completed, moment.after = false, max(1, moment.after)
 			}
 			first := s.serve(args...)
 			s.disturb(first, moment, func() {
