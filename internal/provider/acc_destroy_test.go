@@ -306,7 +306,7 @@ func TestRule4DeletionInterrupted(t *testing.T) {
 	used := acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot snap-1 is currently in use by ami-1")
 	for name, test := range map[string]struct {
 		action string
-		first  acctest.Hook // of the first call, 0 or 1 s before the stop
+		first  acctest.Hook // of the first call: the stop comes with the next one, or in the pause before it
 		pause  time.Duration
 		says   []string
 	}{
