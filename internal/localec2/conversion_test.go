@@ -66,12 +66,13 @@ var errStoreFull = errors.New("database or disk is full")
 // volume is a file on a disk that behaves as a test wants.
 type volume struct {
 	volumeFile
-	write, sync func() error
+	write func(n int) error // before n bytes are written
+	sync  func() error
 }
 
 func (v volume) WriteAt(p []byte, at int64) (int, error) {
 	if v.write != nil {
-		if err := v.write(); err != nil {
+		if err := v.write(len(p)); err != nil {
 			return 0, err
 		}
 	}
@@ -96,7 +97,7 @@ func (h *host) volumes(v volume) *atomic.Int64 {
 	return &made
 }
 
-func diskFull() error { return fmt.Errorf("write the volume: %w", syscall.ENOSPC) }
+func diskFull(int) error { return fmt.Errorf("write the volume: %w", syscall.ENOSPC) }
 
 // wantLocalError waits for the end of a task that this machine is to blame for.
 func (h *host) wantLocalError(t *testing.T, id, why string) {
@@ -336,16 +337,23 @@ func TestCloseIsQuick(t *testing.T) {
 	t.Run("while a large image is copied", func(t *testing.T) {
 		t.Parallel()
 		h := newHost(t, nil)
-		sparseImage(t, filepath.Join(h.bucket, "disk.img"), 64<<20)
+		const size = 64 << 20
+		h.put(t, "disk.img", pattern(size, 1))
 		reached := make(chan struct{})
 		var once sync.Once
-		h.volumes(volume{write: func() error {
+		var written atomic.Int64
+		h.volumes(volume{write: func(n int) error {
 			once.Do(func() { close(reached) })
+			<-h.workers.ctx.Done() // or a fast machine is done before this test closes it
+			written.Add(int64(n))
 			return nil
 		}})
 		h.importKey(t, "disk.img")
 		<-reached
 		closed(t, h)
+		if n := written.Load(); n == 0 || n > size/2 {
+			t.Errorf("%d bytes of %d were written behind Close", n, size)
+		}
 	})
 	t.Run("while a source does not answer", func(t *testing.T) {
 		t.Parallel()

@@ -171,7 +171,7 @@ func TestSourceFailsMidway(t *testing.T) {
 				images, url := serve(t, f)
 				h := newHost(t, func(c *Config) { c.Images = images })
 				var once sync.Once
-				h.volumes(volume{write: func() error {
+				h.volumes(volume{write: func(int) error {
 					once.Do(func() { f.set(func() { fault.begin(f) }) })
 					return nil
 				}})
@@ -196,7 +196,7 @@ func TestFileChangesMidway(t *testing.T) {
 			h := newHost(t, nil)
 			h.put(t, "disk.img", largeDisk())
 			var once sync.Once
-			h.volumes(volume{write: func() (err error) {
+			h.volumes(volume{write: func(int) (err error) {
 				once.Do(func() { err = change(filepath.Join(h.bucket, "disk.img")) })
 				return err
 			}})
@@ -253,7 +253,7 @@ func TestCancelMidway(t *testing.T) {
 			h := newHost(t, func(c *Config) { c.Images = images })
 			var once sync.Once
 			held := make(chan struct{}, 100)
-			h.volumes(volume{write: func() error {
+			h.volumes(volume{write: func(int) error {
 				once.Do(func() {
 					f.set(func() {
 						f.fault = func(_ http.ResponseWriter, r *http.Request) bool {
