@@ -5,6 +5,7 @@ package signals
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"os"
@@ -41,7 +42,13 @@ func TestConvertSignals(t *testing.T) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)
-	send := func(s os.Signal) func(*held) error { return func(h *held) error { return h.cmd.Process.Signal(s) } }
+	kill := func(h *held) error { return h.cmd.Process.Kill() }
+	send := func(s os.Signal) func(*held) error {
+		return func(h *held) error {
+			defer h.settle() // what is left of the conversion takes no longer than a signal that is on its way
+			return h.cmd.Process.Signal(s)
+		}
+	}
 	for _, c := range []struct {
 		name string
 		do   func(*held) error
@@ -52,7 +59,7 @@ func TestConvertSignals(t *testing.T) {
 		{"SIGINT", send(syscall.SIGINT), 1, "", "interrupt"},
 		{"SIGTERM", send(syscall.SIGTERM), 1, "", "terminated"},
 		{"SIGHUP, of a terminal that was closed", send(syscall.SIGHUP), 1, "", "hangup"},
-		{"kill -9", send(syscall.SIGKILL), -1, `\.convert-\w+\.partial`, ""},
+		{"kill -9", kill, -1, `\.convert-\w+\.partial`, ""},
 		{"stderr closed", func(h *held) error { return h.stderr.Close() }, 0, "disk", ""},
 	} {
 		for _, to := range []string{"raw", "vmdk"} {
@@ -122,6 +129,31 @@ func hold(t *testing.T, dir string, args ...string) *held {
 	}
 	return h
 }
+
+// settle waits until the conversion has done what it can while it is held: no signal is on its way to it, and none of its threads has work.
+func (h *held) settle() {
+	h.t.Helper()
+	deadline, ticker := time.Now().Add(patience), time.NewTicker(glance)
+	defer ticker.Stop()
+	for idle := 0; idle < 5; <-ticker.C {
+		idle++
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", h.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			h.t.Fatalf("the threads of the conversion: %v", err)
+		}
+		for _, name := range threads {
+			if status, err := os.ReadFile(name); err == nil && !restful.Match(status) {
+				idle = 0
+			}
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("the conversion does something %s after its signal", patience)
+		}
+	}
+}
+
+// restful is the status of a thread that sleeps and has no signal pending, of its own or of its process.
+var restful = regexp.MustCompile(`(?s)\nState:\tS.*\nSigPnd:\t0+\nShdPnd:\t0+\n`)
 
 // then does something to the conversion, lets it go on and waits for its end.
 func (h *held) then(do func(*held) error) (code int, stdout, stderr string) {
