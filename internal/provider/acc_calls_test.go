@@ -317,7 +317,7 @@ func TestAccRegions(t *testing.T) {
 
 // TestAccP23SharedPolls: ten imports at once are polled for by as many calls as one.
 func TestAccP23SharedPolls(t *testing.T) {
-	e := newEC2(t, func(c *localec2.Config) { c.Simulate.TaskDuration = 4 * time.Second })
+	e := newEC2(t, func(c *localec2.Config) { c.Simulate.TaskDuration = 10 * time.Second })
 	config := e.Provider("") + strings.Replace(snapshot("description = \"disk ${count.index}\""), "{\n", "{\n count = 10\n", 1)
 	acc(t, nothingLeft(t, e), resource.TestStep{
 		Config: config,
@@ -336,7 +336,7 @@ func TestAccP23SharedPolls(t *testing.T) {
 				}
 				most = max(most, n)
 			}
-			// Alone, each of ten tasks of four seconds takes three polls or more.
+			// Alone, each of ten tasks of ten seconds takes four polls or more.
 			if most != 10 || polls > 10 {
 				return fmt.Errorf("%d polls for ten imports, of at most %d tasks each", polls, most)
 			}

@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -147,9 +146,7 @@ func TestRule4DestroyUnfinished(t *testing.T) {
 				config = with()
 			}
 			p, _ := c.Plan(nil, config)
-			ctx, stop := context.WithTimeout(t.Context(), time.Second)
-			defer stop()
-			o, d := c.Apply(ctx, p)
+			o, d := c.Apply(behindStart(t, e), p)
 			if o == nil || d.HasError() || o.Get("snapshot_id") != nil {
 				t.Fatal(d)
 			}

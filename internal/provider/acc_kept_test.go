@@ -31,7 +31,7 @@ func lasting(d time.Duration) func(*localec2.Config) {
 // TestAccRule4Timeout: running out of time is an error, the object stays tainted, and a plain apply cancels and imports anew.
 func TestAccRule4Timeout(t *testing.T) {
 	e := newPlace(t, lasting(time.Hour))
-	never := e.Provider("") + snapshot("timeouts = { create = \"2s\" }")
+	never := e.Provider("") + snapshot("timeouts = { create = \"5s\" }")
 	acc(t, nothingLeft(t, e),
 		resource.TestStep{
 			Config:      never,
@@ -54,22 +54,16 @@ func TestAccRule4Timeout(t *testing.T) {
 // TestRule4Resume: an interrupt and a timeout keep the task; the apply behind them waits for the same one.
 func TestRule4Resume(t *testing.T) {
 	config := func(create string) map[string]any {
-		return with("tags", tags("Name", "web"), "timeouts", map[string]any{"create": create, "update": "30s"})
+		return with("tags", tags("Name", "web"), "timeouts", map[string]any{"create": create, "update": "1m"})
 	}
 	for name, test := range map[string]struct {
-		create  func(t *testing.T, c *acctest.Core, p *acctest.Plan) (*acctest.Object, acctest.Diagnostics)
+		context func(t *testing.T, e *acctest.EC2) context.Context
 		timeout string
 		failed  bool
 		says    string
 	}{
-		"interrupt": {func(t *testing.T, c *acctest.Core, p *acctest.Plan) (*acctest.Object, acctest.Diagnostics) {
-			ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-			defer stop()
-			return c.Apply(ctx, p)
-		}, "1m", false, "continues"},
-		"timeout and untaint": {func(t *testing.T, c *acctest.Core, p *acctest.Plan) (*acctest.Object, acctest.Diagnostics) {
-			return c.Apply(t.Context(), p)
-		}, "1500ms", true, "untaint"},
+		"interrupt":           {behindStart, "1m", false, "continues"},
+		"timeout and untaint": {func(t *testing.T, _ *acctest.EC2) context.Context { return t.Context() }, "4s", true, "untaint"},
 	} {
 		for end, later := range map[string]func(e *acctest.EC2, task string){
 			"while it runs":   func(*acctest.EC2, string) {},
@@ -81,13 +75,13 @@ func TestRule4Resume(t *testing.T) {
 		} {
 			t.Run(name+", resumed "+end, func(t *testing.T) {
 				t.Parallel()
-				e := slow(t, 4*time.Second)
+				e := slow(t, 10*time.Second)
 				c := acctest.NewCore(t, e.Config())
 				p, d := c.Plan(nil, config(test.timeout))
 				if len(d) > 0 {
 					t.Fatal(d)
 				}
-				o, d := test.create(t, c, p)
+				o, d := c.Apply(test.context(t, e), p)
 				if len(d) != 1 || d.HasError() != test.failed || !strings.Contains(d[0].Detail, test.says) {
 					t.Fatalf("want one diagnostic that says %q, got %v", test.says, d)
 				}
@@ -132,14 +126,12 @@ func TestRule4Resume(t *testing.T) {
 func TestRule4ResumeFails(t *testing.T) {
 	t.Parallel()
 	e := acctest.NewEC2(t, func(c *localec2.Config) {
-		c.Simulate = localec2.Simulate{TaskDuration: 3 * time.Second, FailWith: "ClientError: Footers not identical"}
+		c.Simulate = localec2.Simulate{TaskDuration: 5 * time.Second, FailWith: "ClientError: Footers not identical"}
 	})
 	e.Put(t, "disk.vmdk", vmdk())
 	c := acctest.NewCore(t, e.Config())
 	p, _ := c.Plan(nil, with())
-	ctx, stop := context.WithTimeout(t.Context(), time.Second)
-	defer stop()
-	o, d := c.Apply(ctx, p)
+	o, d := c.Apply(behindStart(t, e), p)
 	if o == nil || d.HasError() {
 		t.Fatal(d)
 	}
@@ -222,7 +214,7 @@ func TestAccRule4FailedImport(t *testing.T) {
 // TestRule4Orphan: without a token, the plan behind a killed apply names the running import and how to adopt it.
 func TestRule4Orphan(t *testing.T) {
 	t.Parallel()
-	e := slow(t, 5*time.Second)
+	e := slow(t, 12*time.Second)
 	killed := acctest.NewCore(t, e.Config())
 	p, d := killed.Plan(nil, with())
 	if len(d) > 0 {
