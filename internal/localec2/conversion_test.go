@@ -309,7 +309,7 @@ func TestCloseIsQuick(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 15*time.Second {
 			t.Errorf("Close took %s", took)
 		}
 		if left := h.files(t); len(left) != 0 {
@@ -326,7 +326,7 @@ func TestCloseIsQuick(t *testing.T) {
 			<-release
 			return nil
 		}})
-		timer := time.AfterFunc(20*time.Second, func() { close(release) })
+		timer := time.AfterFunc(time.Minute, func() { close(release) })
 		h.importKey(t, "disk.img")
 		<-reached
 		closed(t, h)

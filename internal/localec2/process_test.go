@@ -189,9 +189,8 @@ func TestTakeOver(t *testing.T) {
 	if _, err := h.ec2.CreateTags(t.Context(), &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{ec2Tag("a", "b")}}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.files(t), []string{"locks/" + id + ".lock", "volumes/" + id + ".partial"}; !slices.Equal(got, want) {
-		t.Errorf("while the other works: %v, want %v", got, want)
-	}
+	working := []string{"locks/" + id + ".lock", "volumes/" + id + ".partial"}
+	eventually(t, func() bool { return slices.Equal(h.files(t), working) })
 	h.due(t, id)
 	p.kill()
 	d := h.wait(t, id, statusCompleted)
@@ -211,6 +210,7 @@ func TestServerTakesUpWhatIsLeft(t *testing.T) {
 	h.put(t, "disk.img", data)
 	p, other := h.start(t, time.Hour), h.start(t, time.Hour)
 	left, kept := p.importKey("disk.img"), other.importKey("disk.img")
+	eventually(t, func() bool { return slices.Contains(h.files(t), "locks/"+kept+".lock") }) // before that it is free to be taken
 	h.due(t, left)
 	p.kill()
 	h.wantVolume(t, *h.wait(t, left, statusCompleted).SnapshotId, data)
@@ -241,8 +241,10 @@ func TestCancelOfAnotherProcess(t *testing.T) {
 	}
 	eventually(t, func() bool { return len(h.files(t)) == 0 })
 
-	// And one whose process is dead is canceled by the one that asks.
+	// And one whose process is dead is canceled by the one that asks, which removes what has grown of its volume.
 	second := p.importKey("disk.img")
+	growing := []string{"locks/" + second + ".lock", "volumes/" + second + ".partial"}
+	eventually(t, func() bool { return slices.Equal(h.files(t), growing) })
 	p.kill()
 	if _, err := h.ec2.CancelImportTask(t.Context(), &ec2.CancelImportTaskInput{ImportTaskId: &second}); err != nil {
 		t.Fatal(err)

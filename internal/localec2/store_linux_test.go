@@ -68,7 +68,7 @@ func TestReadOnlyDataDir(t *testing.T) {
 // asNobody takes from the test's thread, until the end of the test, what lets root write anywhere, and from dir who may write it.
 func asNobody(t *testing.T, dir string) {
 	t.Helper()
-	for parent := dir; parent != os.TempDir() && parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
+	for parent := dir; parent != filepath.Clean(os.TempDir()) && parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
 		_ = os.Chmod(parent, 0o755) //nolint:gosec // so that nobody gets there
 	}
 	if err := os.Chmod(dir, 0o555); err != nil { //nolint:gosec // that is the test

@@ -229,6 +229,7 @@ func (w *workers) attempt(j *job) (finished bool, err error) {
 	if w.ctx.Err() != nil {
 		return true, nil
 	}
+	w.store.discard(w.store.partialPath(j.id)) // of a worker that was killed
 	return true, w.store.finishTask(j.id)
 }
 
