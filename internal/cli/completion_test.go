@@ -77,6 +77,7 @@ func TestCompletion(t *testing.T) {
 					}
 					command := exec.CommandContext(t.Context(), path, args...)
 					command.Dir, command.WaitDelay = dir+"/work", time.Minute
+					command.Env = append(os.Environ(), "LC_ALL=C", "HOME="+dir) // shells complain of a locale and of a home that are not there
 					out, err := command.CombinedOutput()
 					if err != nil {
 						t.Logf("%s: %v", path, err) // a shell that offers nothing fails
@@ -140,7 +141,9 @@ func TestCompletionIsWhole(t *testing.T) {
 	if filepath.Separator == '/' {
 		if path, err := exec.LookPath("bash"); err == nil {
 			_, script, _ := run(t, "completion", "bash")
-			if out, err := exec.CommandContext(t.Context(), path, "-c", script+"\ncomplete -p terraform-provider-ec2").CombinedOutput(); err != nil ||
+			command := exec.CommandContext(t.Context(), path, "-c", script+"\ncomplete -p terraform-provider-ec2")
+			command.Env = append(os.Environ(), "LC_ALL=C")
+			if out, err := command.CombinedOutput(); err != nil ||
 				string(out) != "complete -o default -F _terraform_provider_ec2 terraform-provider-ec2\n" {
 				t.Errorf("%v: %s", err, out)
 			}

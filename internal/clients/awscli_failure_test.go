@@ -19,6 +19,7 @@ func TestCLIFailedImport(t *testing.T) {
 		t.Errorf("begun: %s", answer)
 	}
 	task := s.read(answer, "ImportTaskId")
+	s.over(task)
 	s.refused(maxAttempts, "ec2", "wait", "snapshot-imported", "--import-task-ids", task)
 	s.names[task] = "TASK"
 	s.want(s.aws("ec2", "describe-import-snapshot-tasks", "--import-task-ids", task), `{"ImportSnapshotTasks": [{

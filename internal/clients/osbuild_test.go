@@ -85,6 +85,11 @@ func TestOsbuildFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.over(*out.ImportSnapshotTasks[0].ImportTaskId)
+	out, err = s.ec2().DescribeImportSnapshotTasks(t.Context(), &ec2.DescribeImportSnapshotTasksInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := out.ImportSnapshotTasks[0].SnapshotTaskDetail
 	if *d.Status != "deleted" || *d.StatusMessage != "ClientError: Disk validation failed [Unsupported VMDK File Format]" || d.SnapshotId != nil {
 		t.Errorf("the task: %+v", d)

@@ -127,7 +127,8 @@ func TestDirectoryRefuses(t *testing.T) {
 func TestDirectorySpecialFiles(t *testing.T) {
 	o, dir := bucket(t, map[string]string{"x": "x"})
 	mkfifo(t, filepath.Join(dir, "fifo"))
-	l, err := net.Listen("unix", filepath.Join(dir, "sock"))
+	t.Chdir(dir) // the path of a socket may have some 100 bytes
+	l, err := net.Listen("unix", "sock")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestOneLayerOfRetries(t *testing.T) {
 		"500":     {fails, 12, 18, 400 * time.Millisecond, 2*time.Minute + time.Second},
 		"reset":   {reset, 12, 18, 400 * time.Millisecond, 2*time.Minute + time.Second},
 		"refused": {refused, 5, 9, 400 * time.Millisecond, 6 * time.Second},
-		"page":    {func(int, url.Values) (int, string, error) { return 500, page, nil }, 6, 11, 700 * time.Millisecond, 5 * time.Second},
+		"page":    {func(int, url.Values) (int, string, error) { return 500, page, nil }, 6, 11, 700 * time.Millisecond, 5300 * time.Millisecond},
 	} {
 		for call, run := range map[string]func(*testing.T, *Importer) error{
 			"start": func(t *testing.T, i *Importer) error {

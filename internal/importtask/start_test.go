@@ -101,7 +101,7 @@ func TestStart(t *testing.T) {
 			calls: 1, fails: "implemented",
 		},
 		"moto has no import": {
-			api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, within: 5 * time.Second, fails: "UnknownError",
+			api: &fake{onImport: failing(always, answer(500, "UnknownError", "UnknownError"))}, within: 5300 * time.Millisecond, fails: "UnknownError",
 		},
 		"nothing was sent": {
 			api:    &fake{onImport: failing(always, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}})},

@@ -179,7 +179,16 @@ func (h *host) wait(t *testing.T, id, status string) *types.SnapshotTaskDetail {
 		}
 		return got == status
 	})
+	eventually(t, func() bool { return !h.owns(id) }) // its lock goes behind its last word
 	return d
+}
+
+// owns says that this process is at work on a task.
+func (h *host) owns(id string) bool {
+	h.workers.mu.Lock()
+	defer h.workers.mu.Unlock()
+	_, owned := h.workers.jobs[id]
+	return owned
 }
 
 // eventually polls a condition that some other goroutine or process brings about.

@@ -214,10 +214,7 @@ func TestServerTakesUpWhatIsLeft(t *testing.T) {
 	h.due(t, left)
 	p.kill()
 	h.wantVolume(t, *h.wait(t, left, statusCompleted).SnapshotId, data)
-	h.workers.mu.Lock()
-	_, owned := h.workers.jobs[kept]
-	h.workers.mu.Unlock()
-	if owned {
+	if h.owns(kept) {
 		t.Error("the server took up what another process works on")
 	}
 }

@@ -337,7 +337,7 @@ func TestAccP23SharedPolls(t *testing.T) {
 				most = max(most, n)
 			}
 			// Alone, each of ten tasks of ten seconds takes four polls or more.
-			if most != 10 || polls > 10 {
+			if most != 10 || polls > 20 {
 				return fmt.Errorf("%d polls for ten imports, of at most %d tasks each", polls, most)
 			}
 			return imports(e, 10)(nil)

@@ -23,7 +23,7 @@ var notImplemented = map[string]acctest.Hook{
 
 // TestNotImplementedEndsSoon: a call that an emulator does not have ends in one diagnostic, within seconds, with the provider's own number of retries.
 func TestNotImplementedEndsSoon(t *testing.T) {
-	const soon = 25 * time.Second // the SDK's two waits, on a busy machine
+	const soon = 40 * time.Second // the SDK's two waits, on a busy machine
 	for emulator, hook := range notImplemented {
 		for action, fails := range map[string]func(t *testing.T, e *acctest.EC2, c *acctest.Core) acctest.Diagnostics{
 			"ImportSnapshot": func(_ *testing.T, _ *acctest.EC2, c *acctest.Core) acctest.Diagnostics {

@@ -126,7 +126,7 @@ func TestRule4Resume(t *testing.T) {
 func TestRule4ResumeFails(t *testing.T) {
 	t.Parallel()
 	e := acctest.NewEC2(t, func(c *localec2.Config) {
-		c.Simulate = localec2.Simulate{TaskDuration: 5 * time.Second, FailWith: "ClientError: Footers not identical"}
+		c.Simulate = localec2.Simulate{TaskDuration: 8 * time.Second, FailWith: "ClientError: Footers not identical"}
 	})
 	e.Put(t, "disk.vmdk", vmdk())
 	c := acctest.NewCore(t, e.Config())

@@ -20,7 +20,7 @@ func TestRule4LocalTaskOutlivesItsProcess(t *testing.T) {
 	t.Parallel()
 	l := newLocal(t)
 	ended := localec2.New(localec2.Config{
-		DataDir: l.DataDir, AccountID: "000000000000", Strict: true, Simulate: localec2.Simulate{TaskDuration: 2 * time.Second},
+		DataDir: l.DataDir, AccountID: "000000000000", Strict: true, Simulate: localec2.Simulate{TaskDuration: 8 * time.Second},
 		Images: &imagesource.Opener{Buckets: map[string]string{"images": l.Images}},
 	})
 	client := http.Client{Transport: ended.Transport()}
@@ -39,7 +39,7 @@ func TestRule4LocalTaskOutlivesItsProcess(t *testing.T) {
 	if err := ended.Close(); err != nil {
 		t.Fatal(err)
 	}
-	due := time.NewTimer(2500 * time.Millisecond)
+	due := time.NewTimer(8500 * time.Millisecond)
 	defer due.Stop()
 	select {
 	case <-due.C:

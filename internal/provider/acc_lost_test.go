@@ -261,7 +261,7 @@ func TestP12MayHaveBegun(t *testing.T) {
 					return next()
 				})
 			}
-			config := with("timeouts", map[string]any{"create": "3s"})
+			config := with("timeouts", map[string]any{"create": "6s"})
 			c := acctest.NewCore(t, e.Config())
 			p, d := c.Plan(nil, config)
 			if len(d) > 0 {

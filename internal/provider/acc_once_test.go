@@ -234,9 +234,9 @@ func TestRule4MarkerRefused(t *testing.T) {
 func TestP16TaggedLate(t *testing.T) {
 	t.Parallel()
 	e := newEC2(t)
-	e.On("CreateTags", acctest.Delay(7*time.Second))
+	e.On("CreateTags", acctest.Delay(16*time.Second))
 	c := acctest.NewCore(t, e.Config())
-	config := with("preflight", false, "tags", tags("Name", "web"), "timeouts", map[string]any{"create": "6s"})
+	config := with("preflight", false, "tags", tags("Name", "web"), "timeouts", map[string]any{"create": "15s"})
 	o, d := c.Create(config)
 	if len(d) > 0 || o == nil || o.Tainted || o.Get("tags_all.Name") != "web" {
 		t.Fatal(d)

@@ -37,9 +37,9 @@ func TestP9MessageComplete(t *testing.T) {
 // TestP14RunningOut: a wait is three hours by default, and the end of its time loses nothing: what the error says to do finishes the same task.
 func TestP14RunningOut(t *testing.T) {
 	t.Parallel()
-	e := slow(t, 8*time.Second)
+	e := slow(t, 12*time.Second)
 	c := acctest.NewCore(t, e.Config())
-	o, d := c.Create(with("timeouts", map[string]any{"create": "4s"}))
+	o, d := c.Create(with("timeouts", map[string]any{"create": "5s"}))
 	if o == nil || !o.Tainted || len(d.Errors()) != 1 {
 		t.Fatalf("the wait has ended with %v", d)
 	}

@@ -77,7 +77,7 @@ func TestP11RoleAtStart(t *testing.T) {
 				summary = "Import May Have Begun"
 			}
 			c := acctest.NewCore(t, config)
-			p, d := c.Plan(nil, with("role_name", "importer", "timeouts", map[string]any{"create": "3s"}))
+			p, d := c.Plan(nil, with("role_name", "importer", "timeouts", map[string]any{"create": "6s"}))
 			if len(d) > 0 || asked.Load() > 0 {
 				t.Fatalf("the plan asks IAM %d times and says %v", asked.Load(), d)
 			}

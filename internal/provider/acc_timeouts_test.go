@@ -36,7 +36,7 @@ func TestRule5TimeIsOver(t *testing.T) {
 			provider["max_retries"] = 25
 			c := acctest.NewCore(t, provider)
 			config := func(more ...any) map[string]any {
-				return with(append([]any{"timeouts", map[string]any{"read": "3s", "update": "3s", "delete": "3s"}}, more...)...)
+				return with(append([]any{"timeouts", map[string]any{test.during: "6s"}}, more...)...)
 			}
 			o, d := c.Create(config())
 			if len(d) > 0 {
@@ -55,7 +55,7 @@ func TestRule5TimeIsOver(t *testing.T) {
 			if len(d) == 0 || !d.HasError() || d[0].Summary != test.title {
 				t.Fatalf("want %q, got\n%s", test.title, d)
 			}
-			if missing := lacks(d[0].Detail, "timeouts."+test.during+" (3s) was over", test.says, "Cause: ", "Cure: ", "apply or destroy again"); len(missing) > 0 {
+			if missing := lacks(d[0].Detail, "timeouts."+test.during+" (6s) was over", test.says, "Cause: ", "Cure: ", "apply or destroy again"); len(missing) > 0 {
 				t.Errorf("the error lacks %q:\n%s", missing, d[0].Detail)
 			}
 			if strings.Contains(d[0].Detail, "client_token") {
@@ -95,7 +95,7 @@ func TestRule5TimeIsOverWhileRefused(t *testing.T) {
 			e := newEC2(t)
 			e.On(test.action, test.hook)
 			c := acctest.NewCore(t, e.Config())
-			o, d := c.Create(with("timeouts", map[string]any{"create": "5s"}))
+			o, d := c.Create(with("timeouts", map[string]any{"create": "8s"}))
 			if o == nil || len(d) != 1 || !d.HasError() || d[0].Summary != "Import Not Finished in Time" {
 				t.Fatalf("got %v, %v", o, d)
 			}

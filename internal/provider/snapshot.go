@@ -172,22 +172,20 @@ func (c *connection) requestDeletion(ctx context.Context, id string) (known bool
 		if err == nil || importtask.IsCode(err, "InvalidSnapshot.NotFound") {
 			return err == nil, nil
 		}
-		if !importtask.IsCode(err, "InvalidSnapshot.InUse") {
-			if ctx.Err() != nil { // the end of a try says less than the answer before it
-				err = errors.Join(err, inUse)
-			}
+		switch {
+		case importtask.IsCode(err, "InvalidSnapshot.InUse"):
+			inUse = err
+		case inUse == nil || ctx.Err() == nil: // else the end of the time says less than the answer before it
 			return true, fmt.Errorf("deleting snapshot %s: %w", id, err)
 		}
-		inUse = err
-		if time.Now().After(giveUp) {
-			return true, fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
+		if time.Now().Before(giveUp) && pause(ctx) == nil {
+			continue
 		}
-		switch cause := pause(ctx); {
-		case cause != nil && stopped(ctx): // who has stopped it waits for no other call
-			return true, errors.Join(cause, err)
-		case cause != nil:
-			return true, fmt.Errorf("%w%s", errors.Join(cause, err), c.usersOf(context.WithoutCancel(ctx), id))
+		err = errors.Join(context.Cause(ctx), inUse)
+		if stopped(ctx) { // who has stopped it waits for no other call
+			return true, err
 		}
+		return true, fmt.Errorf("%w%s", err, c.usersOf(context.WithoutCancel(ctx), id))
 	}
 }
 

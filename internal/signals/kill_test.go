@@ -88,10 +88,10 @@ func (s *site) killed(m moment, kill func(c *command)) (task string) {
 func TestKillWithoutToken(t *testing.T) {
 	t.Parallel()
 	ready(t)
-	const duration = 3 * time.Second
+	const duration = 15 * time.Second
 	r := dice(t)
 	for i := range max(2, killMoments/5) {
-		m := moment{after: accepted, wait: time.Duration(r.Int64N(int64(duration / 2)))}
+		m := moment{after: accepted, wait: time.Duration(r.Int64N(int64(duration / 10)))}
 		way := []string{"import block", "import command"}[i%2]
 		t.Run(fmt.Sprintf("%02d %s, %s", i+1, m, way), func(t *testing.T) {
 			t.Parallel()

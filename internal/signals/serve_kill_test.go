@@ -34,7 +34,7 @@ func TestKillServe(t *testing.T) {
 			if i%3 == 1 { // so that the kill finds volumes written and no import completed
 				args = []string{"--simulate", "task_duration=10s"}
 				// Not after completions: they come all at once, 10 s later, and the kill would be too late.
-				moment.completed, moment.after = false, max(1, moment.after)
+				moment.completed, moment.after = false, min(max(1, moment.after), 5)
 			}
 			first := s.serve(args...)
 			s.disturb(first, moment, func() {

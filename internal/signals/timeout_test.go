@@ -48,7 +48,7 @@ func TestTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, settings{duration: 8 * time.Second, timeout: time.Second})
+			s := newSite(t, settings{duration: 20 * time.Second, timeout: 5 * time.Second})
 			output := unframed(s.run(1, "apply", "-auto-approve", "-no-color"))
 			for _, word := range []string{"untaint", "imports anew"} {
 				if !strings.Contains(output, word) {

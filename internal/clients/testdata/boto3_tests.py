@@ -383,6 +383,7 @@ class Refusals(Clients):
 class Ends(Clients):
     def test_failing_import(self):
         task = self.ec2.import_snapshot(DiskContainer={"Format": "VHD", "Url": "s3://images/broken.vhd"})["ImportTaskId"]
+        until(lambda: detail(self.ec2, task)["Status"] == "deleted")
         # deleted is no end that the waiter knows: as on AWS it looks until its attempts are used up, with the reason in its last answer.
         with self.assertRaises(WaiterError) as caught:
             self.ec2.get_waiter("snapshot_imported").wait(ImportTaskIds=[task], WaiterConfig={"Delay": 0.2, "MaxAttempts": 5})
