@@ -29,6 +29,8 @@ const (
 	refusedFor = time.Minute
 	// absentFor is the same for an endpoint that has no such action. It might be a page of a proxy.
 	absentFor = 3 * time.Second
+	// leastRefusals is how many polls in a row must be refused: slow ones, as on a busy machine, must not use up that time by themselves.
+	leastRefusals = 3
 )
 
 // poller polls for all who wait for things of one kind, with one call for all of them (P23). It runs while somebody waits.
@@ -103,6 +105,7 @@ type polling[T any] struct {
 	*poller[T]
 	began        time.Time
 	doubted      map[string]bool // ids that EC2 refused once: asked for apart, so that they spoil nobody's answer
+	refusals     int             // polls in a row that were refused
 	refusedSince time.Time
 }
 
@@ -200,11 +203,14 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 			now = max(now, shaken)
 			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
+			if !refused {
+				p.refusals++
+			}
 			refused = true
-			if p.refusedSince.IsZero() {
+			if p.refusals == 1 {
 				p.refusedSince = time.Now()
 			}
-			if patience := patienceWith(err); time.Since(p.refusedSince) < patience {
+			if patience := patienceWith(err); time.Since(p.refusedSince) < patience || p.refusals < leastRefusals {
 				p.complain(ctx, "may not be described; trying again for "+patience.String(), chunk, err)
 				continue
 			}
@@ -216,7 +222,7 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 		}
 	}
 	if !refused {
-		p.refusedSince = time.Time{}
+		p.refusals = 0
 	}
 	return now
 }

@@ -74,6 +74,16 @@ func TestAwaitSnapshot(t *testing.T) {
 			state: after(0, "", complete), fails: failing(1000, answer(403, "UnauthorizedOperation", "no")), says: "UnauthorizedOperation",
 			least: refusedFor, most: refusedFor + 20*time.Second,
 		},
+		"two pages of a proxy, slowly": {
+			state: after(0, "", complete), fails: func(n int) error {
+				if n > 2 {
+					return nil
+				}
+				<-time.After(absentFor + time.Second)
+				return answer(500, "UnknownError", "UnknownError")
+			},
+			most: time.Minute,
+		},
 		"an emulator without the action": {
 			state: after(0, "", complete), fails: failing(1000, answer(501, "InternalFailure", "The describe_snapshots action has not been implemented")),
 			says: "has not been implemented", most: absentFor + 5*time.Second,
