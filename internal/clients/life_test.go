@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,10 +115,10 @@ var lives = map[string]func(*testing.T, *recording){
 	"in use": func(t *testing.T, all *recording) {
 		e := newRecorded(t, all)
 		c := e.core(nil)
-		o := e.done(c.Create(map[string]any{"disk_container": disk1, "timeouts": map[string]any{"delete": "1s"}}))
+		o := e.done(c.Create(map[string]any{"disk_container": disk1, "timeouts": map[string]any{"delete": "4s"}}))
 		e.On("DeleteSnapshot", acctest.Refuse(400, "InvalidSnapshot.InUse", "The snapshot is currently in use by ami-0123456789abcdef0"))
-		if d := c.Destroy(o); !d.HasError() {
-			t.Error("what is in use is destroyed")
+		if d := c.Destroy(o); !d.HasError() || !strings.Contains(d.String(), "InvalidSnapshot.InUse") {
+			t.Errorf("the destroy of what is in use ends with %v", d)
 		}
 	},
 }

@@ -82,7 +82,7 @@ func TestStreaming(t *testing.T) {
 				l := &line{object: bytes.NewReader(image), size: size, latency: 20 * time.Millisecond, bandwidth: 20 * mib}
 				tables, faster, twice, piece := int64(256<<10), 2.0, size/50+128<<10, int64(requestPages*pageSize)
 				if strings.Contains(name, "small tables") {
-					twice = size/50 + 4*mib // with one processor, which may carry one worker far while others have not begun; see readAhead.vain
+					twice = size/50 + 4*mib // where there is one processor for all, one worker may come far before others have begun; see readAhead.vain
 				}
 				if strings.Contains(name, "disorder") {
 					// What lies beyond the end of a block is read ahead in vain, within limits. All workers wait for parts of their own.

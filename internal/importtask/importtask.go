@@ -83,10 +83,13 @@ func (i *Importer) Claim(id string) bool {
 // Find is Describe with patience: a task that EC2 does not know is asked for again for some seconds, because one answer may come from a replica that
 // lags (P21), and what follows from a missing task cannot be undone.
 func (i *Importer) Find(ctx context.Context, id string) (*Task, error) {
-	for giveUp := time.Now().Add(missingFor); ; {
+	for missed := (time.Time{}); ; {
 		t, err := i.Describe(ctx, id)
-		if t != nil || err != nil || time.Now().After(giveUp) {
+		if t != nil || err != nil || !missed.IsZero() && time.Since(missed) > missingFor {
 			return t, err
+		}
+		if missed.IsZero() { // only now: a slow first answer must not be believed at once
+			missed = time.Now()
 		}
 		if cause := pause(ctx, jittered(2*time.Second)); cause != nil {
 			return nil, cause

@@ -26,11 +26,14 @@ func (i *Importer) AwaitSnapshot(ctx context.Context, id string, settled bool) (
 	if settled {
 		patience = missingFor
 	}
-	began := time.Now()
+	var missed time.Time // first: a slow answer must not be believed at once
 	var complete ec2types.Snapshot
 	err := i.eachSnapshot(ctx, id, func(s *ec2types.Snapshot) (done bool, err error) {
 		switch {
-		case s == nil && time.Since(began) >= patience:
+		case s == nil && missed.IsZero():
+			missed = time.Now()
+			return false, nil
+		case s == nil && time.Since(missed) >= patience:
 			return true, fmt.Errorf("%w: EC2 does not know %s", ErrSnapshotGone, id)
 		case s == nil:
 			return false, nil

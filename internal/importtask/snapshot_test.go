@@ -74,6 +74,15 @@ func TestAwaitSnapshot(t *testing.T) {
 			state: after(0, "", complete), fails: failing(1000, answer(403, "UnauthorizedOperation", "no")), says: "UnauthorizedOperation",
 			least: refusedFor, most: refusedFor + 20*time.Second,
 		},
+		"P21 unknown once, slowly": {
+			state: after(0, "", complete), settled: true, most: time.Minute, fails: func(n int) error {
+				if n > 1 {
+					return nil
+				}
+				<-time.After(missingFor + time.Second)
+				return answer(400, "InvalidSnapshot.NotFound", "The snapshot 'snap-1' does not exist.")
+			},
+		},
 		"two pages of a proxy, slowly": {
 			state: after(0, "", complete), fails: func(n int) error {
 				if n > 2 {

@@ -573,3 +573,24 @@ func TestWaitEndsInTrouble(t *testing.T) {
 		})
 	}
 }
+
+// P21: one answer without a task is not believed, however long it took.
+func TestFindSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fake{onDescribe: func(n int, _ []string) error {
+			if n > 1 {
+				return nil
+			}
+			<-time.After(missingFor + time.Second)
+			return answer(400, "InvalidConversionTaskId.Malformed", "The import task was not found.")
+		}}
+		importer := New(api)
+		started, err := importer.Start(t.Context(), request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := importer.Find(t.Context(), started.ID); err != nil || found == nil {
+			t.Errorf("found %v, %v", found, err)
+		}
+	})
+}

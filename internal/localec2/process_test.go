@@ -182,15 +182,17 @@ func TestTakeOver(t *testing.T) {
 	h.put(t, "disk.img", data)
 	p := h.start(t, time.Hour)
 	id := p.importKey("disk.img")
-	eventually(t, func() bool { return *h.describe(t, id).StatusMessage == messageConverting })
+	working := []string{"locks/" + id + ".lock", "volumes/" + id + ".partial"}
+	eventually(t, func() bool { return slices.Equal(h.files(t), working) })
 	if err := h.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.ec2.CreateTags(t.Context(), &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{ec2Tag("a", "b")}}); err != nil {
 		t.Fatal(err)
 	}
-	working := []string{"locks/" + id + ".lock", "volumes/" + id + ".partial"}
-	eventually(t, func() bool { return slices.Equal(h.files(t), working) })
+	if got := h.files(t); !slices.Equal(got, working) {
+		t.Errorf("while the other works: %v, want %v", got, working)
+	}
 	h.due(t, id)
 	p.kill()
 	d := h.wait(t, id, statusCompleted)
@@ -208,10 +210,9 @@ func TestServerTakesUpWhatIsLeft(t *testing.T) {
 	}
 	data := pattern(1<<20, 1)
 	h.put(t, "disk.img", data)
-	p, other := h.start(t, time.Hour), h.start(t, time.Hour)
+	p, other := h.start(t, 5*time.Second), h.start(t, time.Hour)
 	left, kept := p.importKey("disk.img"), other.importKey("disk.img")
 	eventually(t, func() bool { return slices.Contains(h.files(t), "locks/"+kept+".lock") }) // before that it is free to be taken
-	h.due(t, left)
 	p.kill()
 	h.wantVolume(t, *h.wait(t, left, statusCompleted).SnapshotId, data)
 	if h.owns(kept) {

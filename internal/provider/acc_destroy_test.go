@@ -52,10 +52,12 @@ func TestRule4Destroy(t *testing.T) {
 		"in use, and its time is over in the midst of a call": {
 			config: with("timeouts", map[string]any{"delete": "4s"}),
 			before: func(_ *testing.T, e *acctest.EC2, _ *acctest.Object) {
-				e.On("DeleteSnapshot", acctest.Until(nil)) // and is carried out when nobody waits for its answer any more
+				e.On("DeleteSnapshot", func(r *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+					return acctest.Until(nil)(r, func() *acctest.Answer { return acctest.Refuse(500, "InternalError", "late")(r, next) })
+				})
 				inUse(e, 1)
 			},
-			calls: []string{"DeleteSnapshot"}, refused: `(?s)InvalidSnapshot\.InUse.*still used by ami-0123456789abcdef0 \(web\)`,
+			calls: []string{"DeleteSnapshot"}, left: 1, refused: `(?s)last DeleteSnapshot was not answered.*InvalidSnapshot\.InUse.*still used by ami-0123456789abcdef0 \(web\)`,
 		},
 		"not allowed": {
 			before: func(_ *testing.T, e *acctest.EC2, _ *acctest.Object) {

@@ -93,9 +93,13 @@ func TestP26TwoSnapshotsOfOneTask(t *testing.T) {
 
 // TestP27MissedOnce: one answer without a snapshot that was there before does not import it anew.
 func TestP27MissedOnce(t *testing.T) {
+	unknown := acctest.Refuse(400, "InvalidSnapshot.NotFound", "The snapshot does not exist.")
 	for name, missed := range map[string]acctest.Hook{
-		"not found":    acctest.Refuse(400, "InvalidSnapshot.NotFound", "The snapshot does not exist."),
-		"empty answer": acctest.Instead(200, ""),
+		"not found":    acctest.First(2, unknown),
+		"empty answer": acctest.First(2, acctest.Instead(200, "")),
+		"not found, slowly": acctest.First(1, func(r *acctest.Request, next func() *acctest.Answer) *acctest.Answer {
+			return acctest.Delay(11*time.Second)(r, func() *acctest.Answer { return unknown(r, next) })
+		}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +109,7 @@ func TestP27MissedOnce(t *testing.T) {
 			if len(d) > 0 {
 				t.Fatal(d)
 			}
-			e.On("DescribeSnapshots", acctest.First(2, missed))
+			e.On("DescribeSnapshots", missed)
 			if o, d := c.Read(o); o == nil || len(d) > 0 {
 				t.Errorf("the snapshot is dropped: %v", d)
 			}

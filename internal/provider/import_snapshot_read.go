@@ -110,10 +110,13 @@ func (c *connection) lost(ctx context.Context, id string) (bool, diag.Diagnostic
 // findSnapshot describes a snapshot with patience: one that EC2 does not know is asked for again for some seconds, because one answer may come from a
 // replica that lags, or from a proxy that stumbles, and what follows from a missing snapshot is another import.
 func (c *connection) findSnapshot(ctx context.Context, id string) (*ec2types.Snapshot, error) {
-	for giveUp := time.Now().Add(lostAfter); ; {
+	for missed := (time.Time{}); ; {
 		s, err := c.snapshot(ctx, id)
-		if s != nil || err != nil || time.Now().After(giveUp) {
+		if s != nil || err != nil || !missed.IsZero() && time.Since(missed) > lostAfter {
 			return s, err
+		}
+		if missed.IsZero() { // only now: a slow first answer must not be believed at once
+			missed = time.Now()
 		}
 		if err := pause(ctx); err != nil {
 			return nil, fmt.Errorf("EC2's last answer did not show the snapshot: %w", err)

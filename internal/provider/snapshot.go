@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ec2-import-snapshot/terraform-provider-ec2/internal/importtask"
@@ -175,18 +176,29 @@ func (c *connection) requestDeletion(ctx context.Context, id string) (known bool
 		switch {
 		case importtask.IsCode(err, "InvalidSnapshot.InUse"):
 			inUse = err
-		case inUse == nil || ctx.Err() == nil: // else the end of the time says less than the answer before it
+		case inUse == nil || ctx.Err() == nil || answered(err):
 			return true, fmt.Errorf("deleting snapshot %s: %w", id, err)
+		default: // what EC2 said before says more than that the operation has ended in the midst of a call
+			inUse = fmt.Errorf("the last DeleteSnapshot was not answered; the answer before it: %w", inUse)
 		}
 		if time.Now().Before(giveUp) && pause(ctx) == nil {
 			continue
 		}
 		err = errors.Join(context.Cause(ctx), inUse)
-		if stopped(ctx) { // who has stopped it waits for no other call
+		switch {
+		case stopped(ctx): // who has stopped it waits for no other call
 			return true, err
+		case ctx.Err() != nil:
+			ctx = context.WithoutCancel(ctx)
 		}
-		return true, fmt.Errorf("%w%s", err, c.usersOf(context.WithoutCancel(ctx), id))
+		return true, fmt.Errorf("%w%s", err, c.usersOf(ctx, id))
 	}
+}
+
+// answered: with words of EC2.
+func answered(err error) bool {
+	_, ok := errors.AsType[smithy.APIError](err)
+	return ok
 }
 
 // usersOf names the AMIs that hold a snapshot, where EC2 tells.
@@ -196,8 +208,11 @@ func (c *connection) usersOf(ctx context.Context, id string) string {
 	out, err := c.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{
 		Filters: []ec2types.Filter{{Name: aws.String("block-device-mapping.snapshot-id"), Values: []string{id}}},
 	})
-	if err != nil || len(out.Images) == 0 {
+	switch {
+	case err != nil:
 		return "; deregister the AMI that uses it, then destroy again"
+	case len(out.Images) == 0:
+		return "; EC2 shows no AMI that uses it now: destroy again"
 	}
 	var names []string
 	for _, image := range out.Images {

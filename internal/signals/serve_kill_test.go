@@ -34,7 +34,7 @@ func TestKillServe(t *testing.T) {
 			if i%3 == 1 { // so that the kill finds volumes written and no import completed
 				args = []string{"--simulate", "task_duration=10s"}
 				// Not after completions: they come all at once, 10 s later, and the kill would be too late.
-				moment.completed, moment.after = false, min(max(1, moment.after), 5)
+				moment.completed, moment.after = false, min(max(1, moment.after), 5) // more are not granted within 10 s by every disk
 			}
 			first := s.serve(args...)
 			s.disturb(first, moment, func() {
@@ -58,7 +58,7 @@ func TestKillServe(t *testing.T) {
 				t.Fatalf("%d imports granted", granted)
 			}
 			s.good(second)
-			second.terminate(10 * time.Second)
+			second.terminate(30 * time.Second)
 		})
 	}
 }
@@ -75,7 +75,7 @@ func TestTerminateServe(t *testing.T) {
 			}
 			first := s.serve()
 			moment := s.moment()
-			s.disturb(first, moment, func() { first.terminate(10 * time.Second) })
+			s.disturb(first, moment, func() { first.terminate(30 * time.Second) })
 			t.Logf("SIGTERM %s", moment)
 			if partials := s.growing(t); len(partials) > 0 {
 				t.Errorf("a clean end leaves %v", partials)
@@ -87,7 +87,7 @@ func TestTerminateServe(t *testing.T) {
 				t.Fatalf("%d imports granted", granted)
 			}
 			s.good(next)
-			next.terminate(10 * time.Second)
+			next.terminate(30 * time.Second)
 		})
 	}
 }
@@ -132,15 +132,15 @@ func TestTwoServes(t *testing.T) {
 			if i%2 == 0 {
 				third := s.serve()
 				s.good(third)
-				third.terminate(10 * time.Second)
+				third.terminate(30 * time.Second)
 				s.good(pair[1])
-				pair[1].terminate(10 * time.Second)
+				pair[1].terminate(30 * time.Second)
 			} else {
 				s.imported(pair[1])
-				pair[1].terminate(10 * time.Second)
+				pair[1].terminate(30 * time.Second)
 				next := s.serve()
 				s.good(next)
-				next.terminate(10 * time.Second)
+				next.terminate(30 * time.Second)
 			}
 		})
 	}
@@ -240,7 +240,7 @@ func TestServeSlowClients(t *testing.T) {
 	if _, err := v.ec2.DescribeSnapshots(context.Background(), &ec2.DescribeSnapshotsInput{}); err != nil {
 		t.Error(err)
 	}
-	v.terminate(10 * time.Second)
+	v.terminate(30 * time.Second)
 }
 
 // TestServeConnections: what net/http itself refuses, and connections that break, leave the server as it was.
@@ -316,5 +316,5 @@ func TestServeConnections(t *testing.T) {
 	if err := v.cmd.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Error(err)
 	}
-	v.terminate(10 * time.Second)
+	v.terminate(30 * time.Second)
 }

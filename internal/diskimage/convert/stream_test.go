@@ -165,9 +165,10 @@ func TestFaults(t *testing.T) {
 		stream pieces
 		want   error
 		says   string
+		from   int64 // what is missing of the disk
 	}{
 		{name: "EIO from the source", img: &image{disk: disk, extents: extents, err: syscall.EIO, broken: at}, want: syscall.EIO, says: "of the disk at offset 5242880"},
-		{name: "a source that shrinks", img: cutOff{&image{disk: disk, extents: extents}, at}, want: io.ErrUnexpectedEOF, says: "of the disk at offset"},
+		{name: "a source that shrinks", img: cutOff{&image{disk: disk, extents: extents}, at}, want: io.ErrUnexpectedEOF, says: "of the disk at offset", from: at},
 		{name: "a source that is emptied", img: cutOff{&image{disk: disk, extents: extents}, 0}, want: io.ErrUnexpectedEOF, says: "of the disk at offset"},
 		{name: "a full disk", img: &image{disk: disk, extents: extents}, room: at, stream: pieces{room: at, err: syscall.ENOSPC}, want: syscall.ENOSPC},
 	} {
@@ -177,14 +178,14 @@ func TestFaults(t *testing.T) {
 				dst.room = c.room
 			}
 			written, err := convert.Copy(t.Context(), dst, c.img, convert.Options{})
-			if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.says) || written == size {
+			if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.says) || !reaches(err, c.from) || written == size {
 				t.Errorf("Copy: %v after %d bytes", err, written)
 			}
 			if c.room > 0 && !strings.Contains(fmt.Sprint(err), "at offset ") {
 				t.Errorf("Copy: %v", err)
 			}
 			err = convert.Stream(t.Context(), &c.stream, c.img, convert.Options{})
-			if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.says) || c.stream.ended || len(c.stream.file) > at+at/100 {
+			if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.says) || !reaches(err, c.from) || c.stream.ended || len(c.stream.file) > at+at/100 {
 				t.Errorf("Stream: %v, ended %v, after %d bytes", err, c.stream.ended, len(c.stream.file))
 			}
 		})
