@@ -204,11 +204,10 @@ func (p *polling[T]) poll(ctx context.Context) (now weather) {
 			p.complain(ctx, "could not be described; trying again", chunk, err)
 		default:
 			if !refused {
-				p.refusals++
-			}
-			refused = true
-			if p.refusals == 1 {
-				p.refusedSince = time.Now()
+				refused = true
+				if p.refusals++; p.refusals == 1 {
+					p.refusedSince = time.Now()
+				}
 			}
 			if patience := patienceWith(err); time.Since(p.refusedSince) < patience || p.refusals < leastRefusals {
 				p.complain(ctx, "may not be described; trying again for "+patience.String(), chunk, err)

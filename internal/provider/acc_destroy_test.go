@@ -49,6 +49,16 @@ func TestRule4Destroy(t *testing.T) {
 			before: func(_ *testing.T, e *acctest.EC2, _ *acctest.Object) { inUse(e, 100) },
 			calls:  []string{"DeleteSnapshot"}, left: 1, refused: `(?s)InvalidSnapshot\.InUse.*still used by ami-0123456789abcdef0 \(web\)`,
 		},
+		"in use, and no AMI is shown": {
+			config: with("timeouts", map[string]any{"delete": "4s"}),
+			before: func(_ *testing.T, e *acctest.EC2, _ *acctest.Object) {
+				inUse(e, 100)
+				// A disabled one holds its snapshot too, and is not shown unless it is asked for.
+				e.On("DescribeImages", acctest.When(func(r *acctest.Request) bool { return r.Form.Get("IncludeDisabled") == "true" },
+					acctest.Instead(200, "<DescribeImagesResponse><imagesSet/></DescribeImagesResponse>")))
+			},
+			calls: []string{"DeleteSnapshot"}, left: 1, refused: `(?s)InvalidSnapshot\.InUse.*EC2 shows no AMI that uses it now: destroy again`,
+		},
 		"in use, and its time is over in the midst of a call": {
 			config: with("timeouts", map[string]any{"delete": "4s"}),
 			before: func(_ *testing.T, e *acctest.EC2, _ *acctest.Object) {

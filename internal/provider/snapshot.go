@@ -206,7 +206,8 @@ func (c *connection) usersOf(ctx context.Context, id string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out, err := c.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{
-		Filters: []ec2types.Filter{{Name: aws.String("block-device-mapping.snapshot-id"), Values: []string{id}}},
+		Filters:         []ec2types.Filter{{Name: aws.String("block-device-mapping.snapshot-id"), Values: []string{id}}},
+		IncludeDisabled: aws.Bool(true), // they hold their snapshots too
 	})
 	switch {
 	case err != nil:
